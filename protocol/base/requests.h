@@ -1,0 +1,290 @@
+#pragma once
+// Every request and answer as a plain value: what cores decide on, what wire encodes. Requests that carry messages
+// (Send, Prepare; the answer to Receive) have the message blocks beside them, as the payload of the frame.
+//
+// The codec checks lengths, names and ranges; a struct that comes out of it is well-formed.
+
+#include <cstdint>
+#include <string>
+#include <tally/error.hpp>
+#include <tally/ids.hpp>
+#include <tally/result.hpp>
+#include <variant>
+#include <vector>
+
+namespace tally {
+
+enum class RequestKind : std::uint8_t {
+#define TALLY_REQUEST(Name, kind, sender, lane) k##Name = kind,
+#include "protocol/base/requests.inc"
+#undef TALLY_REQUEST
+};
+enum class Sender : std::uint8_t { kClient, kBroker };
+enum class Lane : std::uint8_t { kControl, kSend, kProgress };
+
+/// "Send", or "unknown".
+std::string_view name(RequestKind kind);
+Lane lane(RequestKind kind);
+
+// --- session -------------------------------------------------------------------------------------------------------
+struct HelloRequest {
+  std::uint32_t version_min = 1;  ///< protocol versions the client speaks
+  std::uint32_t version_max = 1;
+  std::string client{};    ///< identity; until authentication exists, the name it gives
+  std::string software{};  ///< for people: "tally-cli 1.0"
+  std::uint32_t window = 0;  ///< requests in flight wanted; 0: as many as granted
+};
+struct HelloResponse {
+  std::uint32_t version = 1;
+  SessionId session{};
+  LogId log{};
+  ShardId shard{};
+  Term term{};
+  std::uint32_t window = 0;
+  std::uint64_t frame_bytes_max = 0;
+  std::int64_t broker_time_ms = 0;
+  std::int64_t ping_ms = 0;
+  std::int64_t first_check_ms = 0;  ///< defaults that a producer needs to set its own deadline
+  std::int64_t transaction_lifetime_ms = 0;
+};
+struct PingRequest {};
+struct PingResponse {
+  std::int64_t broker_time_ms = 0;
+};
+
+// --- topics and groups ------------------------------------------------------------------------------------------------
+struct CreateTopicRequest {
+  std::string topic{};
+  std::uint32_t queues = 0;  ///< 0: the default
+};
+struct QueueInfo {
+  QueueId queue{};
+  Offset first{};  ///< earliest retained
+  Offset next{};   ///< one past the newest
+  bool operator==(const QueueInfo&) const = default;
+};
+struct TopicInfo {
+  TopicUid uid{};
+  std::string name{};
+  std::vector<QueueInfo> queues{};
+};
+/// Repeating with the same settings is OK and answers the same; other settings: TOPIC_EXISTS.
+struct CreateTopicResponse {
+  TopicInfo topic{};
+};
+struct ListTopicsRequest {
+  std::string name{};   ///< one topic (TOPIC_NOT_FOUND when missing), or empty for a page of all
+  std::string after{};  ///< page: names greater than this
+  std::uint32_t limit = 0;  ///< 0: the largest page
+};
+struct ListTopicsResponse {
+  std::vector<TopicInfo> topics{};  ///< by name
+  bool more = false;
+};
+struct GroupQueueInfo {
+  std::string topic{};
+  QueueId queue{};
+  Offset floor{};  ///< everything below is settled or in retry
+  Offset next{};   ///< one past the newest of the queue
+  std::uint64_t settled_above_floor = 0;
+  std::uint64_t retrying = 0;       ///< nacked or expired, waiting to be granted again
+  std::uint64_t dead_lettered = 0;  ///< so far
+  std::uint64_t unsettled = 0;      ///< backlog: next - floor - settled above floor + retrying
+};
+struct GroupInfo {
+  std::string name{};
+  std::vector<GroupQueueInfo> queues{};  ///< by topic, queue
+};
+struct ListGroupsRequest {
+  std::string name{};
+  std::string after{};
+  std::uint32_t limit = 0;
+};
+struct ListGroupsResponse {
+  std::vector<GroupInfo> groups{};
+  bool more = false;
+};
+
+// --- sending ------------------------------------------------------------------------------------------------------------
+/// Payload: one message block.
+struct SendRequest {
+  std::string topic{};
+  std::uint64_t producer = 0;  ///< 0: none; else (producer, sequence) names the message for deduplication
+  std::uint64_t sequence = 0;
+};
+struct SendResponse {
+  Lsn lsn{};  ///< with the session's log id: the message uid
+  QueueId queue{};
+  Offset offset{};
+};
+
+// --- transactions ---------------------------------------------------------------------------------------------------------
+/// Stores one half message. Payload: one message block.
+struct PrepareRequest {
+  std::string topic{};
+  std::string transaction{};  ///< 1 to 255 bytes, the idempotency key
+  std::string group{};        ///< producer group
+  StoreId store{};            ///< database that can answer a check; zero: a listener's
+  std::uint32_t message = 1;  ///< 1 … 64: number of this message within the transaction
+  bool fresh = false;         ///< made by an SDK for this very first PREPARE: the broker skips the look-up
+  std::int64_t first_check_ms = 0;  ///< after PREPARE; 0: the broker's default
+  std::int64_t lifetime_ms = 0;     ///< 0: the broker's default
+};
+struct PrepareResponse {
+  Handle handle{};
+  std::int64_t first_check_at_ms = 0;  ///< broker time
+  std::int64_t expires_at_ms = 0;      ///< broker time at which the lifetime is over
+};
+struct EndRequest {
+  std::string transaction{};
+  std::string group{};  ///< must be the creator's unless by an operator
+  Decision decision{};  ///< kCommit or kRollback
+  Handle handle{};      ///< zero log id: none (operators)
+  std::uint32_t messages = 0;  ///< 0: as many as stored (operators)
+  bool by_operator = false;
+  std::string reason{};  ///< operators', for people
+};
+struct EndResponse {
+  Winner result{};
+  bool repeated = false;  ///< decided before, the same way
+};
+struct CheckRecord {
+  std::int64_t delivered_at_ms = 0;
+  std::string client{};  ///< who was asked
+};
+struct TransactionInfo {
+  std::string id{};
+  std::string group{};
+  std::string client{};  ///< identity that prepared it
+  StoreId store{};
+  TransactionState state{};
+  std::vector<std::string> topics{};  ///< of its messages, in their order; empty when decided and compacted
+  std::uint32_t messages = 0;
+  Handle handle{};  ///< time_ms: prepared at
+  std::int64_t next_check_at_ms = 0;  ///< 0: none
+  std::int64_t expires_at_ms = 0;
+  std::uint32_t checks = 0;           ///< delivered checks
+  Decider decided_by{};
+  std::int64_t decided_at_ms = 0;
+  std::string reason{};
+  std::vector<CheckRecord> check_records{};
+};
+struct ShowTransactionRequest {
+  std::string transaction{};
+};
+struct ShowTransactionResponse {
+  TransactionInfo transaction{};
+};
+struct ListTransactionsRequest {
+  std::uint32_t state = 0;  ///< a TransactionState, or 0 for all
+  std::string after{};      ///< page: ids greater than this
+  std::uint32_t limit = 0;
+};
+struct ListTransactionsResponse {
+  std::vector<TransactionInfo> transactions{};  ///< by id
+  bool more = false;
+  std::string next_after{};  ///< for the next page (a page may be empty and yet not the last)
+};
+
+// --- check-back -------------------------------------------------------------------------------------------------------------
+/// "I can answer checks for transactions of `group` whose store is one of `stores` (zero: listener's)."
+/// Replaces what this session registered for the group before.
+struct RegisterCheckerRequest {
+  std::string group{};
+  std::vector<StoreId> stores{};
+};
+struct RegisterCheckerResponse {};
+/// Broker to client. The answer to this request is only the receipt; the verdict comes as AnswerCheck.
+struct CheckRequest {
+  std::string transaction{};
+  std::string group{};
+  StoreId store{};
+  Handle handle{};
+  std::uint64_t challenge = 0;  ///< proves only "answer to this check"
+  std::uint32_t messages = 0;   ///< stored halves
+  std::uint32_t attempt = 0;    ///< 1 …
+  std::int64_t expires_in_ms = 0;  ///< until the lifetime is over, by broker time; negative when past
+};
+struct CheckResponse {};
+struct AnswerCheckRequest {
+  std::string transaction{};
+  std::uint64_t challenge = 0;
+  Decision decision{};
+  std::uint32_t messages = 0;  ///< count for COMMIT; 0: as stored
+  std::string reason{};
+};
+struct AnswerCheckResponse {
+  Winner result{};  ///< state kPending after UNKNOWN
+};
+
+// --- delivery -----------------------------------------------------------------------------------------------------------------
+/// Waits until messages can be granted, at most wait_ms. One request is one credit. Answer's payload: the blocks, in order.
+struct ReceiveRequest {
+  std::string topic{};
+  std::string group{};
+  std::uint32_t messages_max = 1;
+  std::uint32_t bytes_max = 0;  ///< 0: the broker's limit
+  std::int64_t wait_ms = 0;
+  std::int64_t lease_ms = 0;  ///< 0: the broker's default
+};
+struct DeliveryHeader {
+  Lsn lsn{};          ///< of first storage; with the log id: the message uid
+  QueueId queue{};
+  Offset offset{};
+  std::uint32_t attempt = 1;
+  std::uint32_t block_bytes = 0;  ///< of its block in the payload
+};
+struct ReceiveResponse {
+  EntryIndex applied{};
+  std::int64_t lease_ms = 0;
+  std::vector<DeliveryHeader> deliveries{};
+};
+enum class SettleAction : std::uint8_t { kAck = 1, kNack = 2, kDeadLetter = 3 };
+struct SettleItem {
+  QueueId queue{};
+  Offset offset{};
+  std::uint32_t attempt = 0;
+  SettleAction action{};
+  std::int64_t delay_ms = -1;  ///< nack: until the next grant; -1: the group's back-off
+};
+struct SettleRequest {
+  std::string topic{};
+  std::string group{};
+  std::vector<SettleItem> items{};
+};
+struct SettleResponse {
+  EntryIndex applied{};
+  std::vector<ErrorCode> results{};  ///< one per item: kOk or kLeaseLost
+};
+struct LeaseItem {
+  QueueId queue{};
+  Offset offset{};
+  std::uint32_t attempt = 0;
+};
+struct ExtendLeaseRequest {
+  std::string topic{};
+  std::string group{};
+  std::int64_t lease_ms = 0;  ///< from now; 0: the broker's default
+  std::vector<LeaseItem> items{};
+};
+struct ExtendLeaseResponse {
+  std::vector<ErrorCode> results{};
+};
+
+#define TALLY_REQUEST(Name, kind, sender, lane) , Name##Request
+using Request = std::variant<std::monostate
+#include "protocol/base/requests.inc"
+                             >;
+#undef TALLY_REQUEST
+
+#define TALLY_REQUEST(Name, kind, sender, lane) , Name##Response
+using Response = std::variant<std::monostate
+#include "protocol/base/requests.inc"
+                              >;
+#undef TALLY_REQUEST
+
+/// The kind of a request or answer; the value must not be monostate.
+RequestKind kind_of(const Request& request);
+RequestKind kind_of(const Response& response);
+
+}  // namespace tally
