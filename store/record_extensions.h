@@ -1,0 +1,128 @@
+#pragma once
+// The extension area of each record type: its fields as a value, encoded and decoded. Byte tables in store/README.md.
+// encode appends to `out`; decode gives nothing when the bytes do not match the table exactly.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tally/error.hpp>
+#include <tally/ids.hpp>
+#include <vector>
+
+#include "store/record.h"
+
+namespace tally::store {
+
+/// Settings that apply reads. Written when the effective ones differ from the newest in the log.
+struct ConfigExtension {
+  std::int64_t first_check_ms = 0;
+  std::int64_t check_backoff_max_ms = 0;
+  std::uint32_t check_budget = 0;
+  std::int64_t transaction_lifetime_ms = 0;
+  std::uint32_t attempts_max = 0;
+  std::int64_t retry_backoff_ms = 0;
+  std::int64_t retry_backoff_max_ms = 0;
+  bool operator==(const ConfigExtension&) const = default;
+  static constexpr RecordType kType = RecordType::kConfig;
+};
+
+/// Header topic: the uid. A topic is made once; its uid is chosen at admission and never used again.
+struct TopicChangeExtension {
+  std::uint32_t queues = 0;
+  std::string name{};
+  static constexpr RecordType kType = RecordType::kTopicChange;
+};
+
+/// A consumer group begins to read a topic (header topic). Makes the group when its uid is new.
+struct GroupChangeExtension {
+  GroupUid group{};
+  std::string name{};
+  static constexpr RecordType kType = RecordType::kGroupChange;
+};
+
+/// Flag bit 0 of the header: producer and sequence are there.
+struct AppendExtension {
+  std::uint32_t route_hash = 0;  ///< chooses the queue; 0: none, queues take turns
+  std::uint32_t tag_hash = 0;
+  std::uint64_t producer = 0;
+  std::uint64_t sequence = 0;
+  static constexpr RecordType kType = RecordType::kAppend;
+  static constexpr std::uint8_t kHasProducer = 1;
+};
+
+struct HalfExtension {
+  std::uint32_t route_hash = 0;
+  std::uint32_t tag_hash = 0;
+  std::uint64_t content_digest = 0;
+  std::uint32_t message = 1;  ///< number within the transaction
+  std::int64_t first_check_ms = 0;  ///< effective, after the entry's time
+  std::int64_t lifetime_ms = 0;     ///< effective
+  StoreId store{};
+  std::string_view transaction{};
+  std::string_view group{};
+  std::string_view client{};
+  static constexpr RecordType kType = RecordType::kHalf;
+};
+
+/// Asks for a decision; apply says which one stands.
+struct EndExtension {
+  Decision decision{};
+  Decider decider{};
+  std::uint32_t messages = 0;  ///< 0: as many as stored
+  Handle handle{};             ///< zero log id: none
+  std::string_view transaction{};
+  std::string_view group{};  ///< empty: not compared (operators, checks)
+  std::string_view client{};
+  std::string_view reason{};  ///< u16 length
+  static constexpr RecordType kType = RecordType::kEnd;
+};
+
+struct CheckDeliveredExtension {
+  std::uint32_t attempt = 0;
+  std::string_view transaction{};
+  std::string_view client{};
+  static constexpr RecordType kType = RecordType::kCheckDelivered;
+};
+
+struct ParkExtension {
+  std::string_view transaction{};
+  std::string_view reason{};
+  static constexpr RecordType kType = RecordType::kPark;
+};
+
+struct ResumeExtension {
+  std::string_view transaction{};
+  std::string_view reason{};
+  static constexpr RecordType kType = RecordType::kResume;
+};
+
+/// One item of Settle and LeaseExpired. Header topic: the topic.
+struct SettleEntry {
+  std::uint8_t action = 0;  ///< tally::SettleAction; LeaseExpired: kNack
+  std::uint32_t queue = 0;
+  std::uint64_t offset = 0;
+  std::uint32_t attempt = 0;
+  std::int64_t delay_ms = -1;  ///< nack: -1 is the group's back-off
+};
+struct SettleExtension {
+  GroupUid group{};
+  std::vector<SettleEntry> items{};
+};
+
+void encode(const ConfigExtension&, std::string& out);
+void encode(const TopicChangeExtension&, std::string& out);
+void encode(const GroupChangeExtension&, std::string& out);
+void encode(const AppendExtension&, std::string& out);
+void encode(const HalfExtension&, std::string& out);
+void encode(const EndExtension&, std::string& out);
+void encode(const CheckDeliveredExtension&, std::string& out);
+void encode(const ParkExtension&, std::string& out);
+void encode(const ResumeExtension&, std::string& out);
+void encode(const SettleExtension&, std::string& out);
+
+/// Views point into the extension's bytes.
+template <typename Extension>
+std::optional<Extension> decode(const RecordHeader& header, std::string_view extension);
+
+}  // namespace tally::store
