@@ -1,0 +1,2 @@
+// lint-as: store/log.cc
+void need(int n) { assert(n > 0); }

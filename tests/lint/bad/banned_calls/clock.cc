@@ -1,0 +1,2 @@
+// lint-as: broker/server/dispatch.cc
+auto now() { return std::chrono::steady_clock::now(); }

@@ -1,0 +1,2 @@
+// lint-as: store/log.cc
+void drop(int* n) { delete n; }

@@ -1,0 +1,2 @@
+// lint-as: store/log.cc
+int* make() { return new int(1); }

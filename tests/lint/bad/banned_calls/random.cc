@@ -1,0 +1,2 @@
+// lint-as: broker/server/dispatch.cc
+int roll() { return rand() % 6; }

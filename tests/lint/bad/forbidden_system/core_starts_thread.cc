@@ -1,0 +1,2 @@
+// lint-as: broker/core/broker_core.cc
+#include <thread>

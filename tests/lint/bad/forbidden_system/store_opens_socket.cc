@@ -1,0 +1,2 @@
+// lint-as: store/log.cc
+#include <sys/socket.h>

@@ -1,0 +1,2 @@
+// lint-as: protocol/net/connection.cc
+#include <asio.hpp>

@@ -1,0 +1,2 @@
+// lint-as: protocol/base/ids.cc
+#include "store/log.h"

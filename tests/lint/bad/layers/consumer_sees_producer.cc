@@ -1,0 +1,2 @@
+// lint-as: consumer-sdk/consumer.cc
+#include "producer-sdk/producer_core.h"

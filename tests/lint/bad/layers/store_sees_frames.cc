@@ -1,0 +1,2 @@
+// lint-as: store/log_reader.cc
+#include "protocol/wire/frame.h"

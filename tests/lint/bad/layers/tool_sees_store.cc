@@ -1,0 +1,2 @@
+// lint-as: tools/tally/status.cc
+#include "store/log.h"

@@ -1,0 +1,2 @@
+// lint-as: broker/extras/feature.cc
+int feature_count();

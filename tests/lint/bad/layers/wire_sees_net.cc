@@ -1,0 +1,2 @@
+// lint-as: protocol/wire/frame.cc
+#include "protocol/net/connection.h"

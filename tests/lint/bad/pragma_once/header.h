@@ -1,0 +1,2 @@
+// lint-as: store/log.h
+int log_count();

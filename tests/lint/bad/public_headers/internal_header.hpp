@@ -1,0 +1,3 @@
+// lint-as: producer-sdk/include/tally/producer.hpp
+#pragma once
+#include "protocol/base/limits.h"

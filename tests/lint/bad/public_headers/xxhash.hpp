@@ -1,0 +1,3 @@
+// lint-as: protocol/base/include/tally/digest.hpp
+#pragma once
+#include <xxhash.h>

@@ -1,0 +1,2 @@
+// lint-as: producer-sdk/producer.cc
+#include <asio/ip/tcp.hpp>

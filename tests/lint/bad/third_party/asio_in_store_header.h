@@ -1,0 +1,3 @@
+// lint-as: store/log.h
+#pragma once
+#include <asio/post.hpp>

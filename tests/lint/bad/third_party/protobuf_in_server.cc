@@ -1,0 +1,2 @@
+// lint-as: broker/server/dispatch.cc
+#include "protocol/wire/requests.pb.h"

@@ -1,0 +1,3 @@
+// lint-as: store/log.h
+#pragma once
+using namespace std;
