@@ -1,0 +1,86 @@
+#pragma once
+// The state machine of one shard: every decision of the broker is made here.
+//
+// Operation: admit() takes requests and puts commands into the open entry; take_entry() seals it for the log; committed()
+// applies a durable entry and answers. restore() and replay() rebuild the state at start through the same apply.
+// Concurrency: one thread. No I/O, no clock, no randomness: time comes in with tick(), all else with calls.
+// Limits: CoreOptions. Over them requests are refused with a definite error; nothing grows without bound.
+//
+// Apply (state at index i-1, entry i) decides; admission only refuses early and reserves. So state is a function of the log.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "broker/core/core_types.h"
+
+namespace tally::broker {
+
+class BrokerCore {
+ public:
+  BrokerCore(const CoreOptions& options, ShardId shard, LogId log);
+  ~BrokerCore();
+
+  // --- start: restore(), replay()…, then serve() -----------------------------------------------------------------
+  /// Loads the checkpoint that `index` holds. `index` must live until serve(): replay looks keys up in it.
+  Result<void> restore(const store::IndexStore& index);
+  /// Applies one entry of the log. Error: DATA_DAMAGED when a record does not decode.
+  Result<void> replay(const store::EntryView& entry);
+  /// Ends the start: the next entry begins at `end`. Proposes Config when the options differ from the logged ones.
+  void serve(Now now, EntryIndex last_index, Lsn end, std::int64_t last_time_ms);
+
+  // --- work -----------------------------------------------------------------------------------------------------------
+  void session_opened(SessionId session, std::string client);
+  /// Gives its leases back at once; its waiting receives and unanswered requests are dropped.
+  void session_closed(SessionId session);
+  /// Requests of one read of one session, in order. `bytes` holds the blocks' memory.
+  void admit(std::span<Command> commands, const store::Keepalive& bytes);
+  /// The client's receipt for a check (or its connection broke: then session_closed() is enough).
+  void check_received(SessionId session, std::uint64_t challenge);
+  void loaded(Loaded&& values);
+  /// Takes over the time and fires timers.
+  void tick(Now now);
+  /// Boot time in ms at which tick() has something to do next.
+  std::int64_t next_tick_ms() const;
+
+  // --- the log -----------------------------------------------------------------------------------------------------
+  bool has_entry() const;
+  /// Seals and hands over the open entry.
+  std::unique_ptr<store::Entry> take_entry();
+  /// The oldest taken entry is durable (and with it committed). Applies it and keeps the object for reuse.
+  void committed(std::unique_ptr<store::Entry> entry);
+  /// Over the hard limit of bytes in flight: sessions stop reading.
+  bool must_pause_reading() const;
+
+  // --- the index ----------------------------------------------------------------------------------------------------
+  bool checkpoint_due() const;
+  /// All that changed since the last one. One at a time: the next after checkpoint_done().
+  std::unique_ptr<store::IndexBatch> take_checkpoint();
+  void checkpoint_done();
+
+  // --- stop ---------------------------------------------------------------------------------------------------------
+  /// From now on sends and halves are refused with SHUTTING_DOWN; waiting receives are answered empty.
+  void drain();
+  /// True when nothing is admitted and not yet applied.
+  bool idle() const;
+  /// Puts an empty Mark into the open entry, as the last one of a clean stop.
+  void propose_mark();
+
+  Effects& effects();
+  EntryIndex applied() const;
+
+  struct Counters {
+    std::uint64_t sends = 0, halves = 0, commits = 0, rollbacks = 0, conflicts = 0, grants = 0, settles = 0, expired_leases = 0;
+    std::uint64_t checks_sent = 0, checks_delivered = 0, overloaded = 0;
+    std::uint64_t pending = 0, parked = 0;
+  };
+  Counters counters() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace tally::broker
