@@ -10,7 +10,8 @@
 
 namespace tally {
 
-static_assert(std::endian::native == std::endian::little, "Tally's formats are little-endian; so are its hosts");
+static_assert(std::endian::native == std::endian::little,
+              "Tally's formats are little-endian; so are its hosts");
 
 template <std::integral T>
 T load_le(const char* from) {
@@ -24,7 +25,8 @@ void store_le(char* to, T value) {
   std::memcpy(to, &value, sizeof value);
 }
 
-/// Appends fields to a string. Strings are written with a length byte (u8) or word (u16) before them.
+/// Appends fields to a string. Strings are written with a length byte (u8) or word (u16) before
+/// them.
 class ByteWriter {
  public:
   explicit ByteWriter(std::string& out) : out_(out) {}
@@ -36,14 +38,19 @@ class ByteWriter {
   }
   void put_bytes(std::string_view bytes) { out_.append(bytes); }
   /// Length as u8; the caller has checked that it fits.
-  void put_string8(std::string_view text) { put(static_cast<std::uint8_t>(text.size())), put_bytes(text); }
-  void put_string16(std::string_view text) { put(static_cast<std::uint16_t>(text.size())), put_bytes(text); }
+  void put_string8(std::string_view text) {
+    put(static_cast<std::uint8_t>(text.size())), put_bytes(text);
+  }
+  void put_string16(std::string_view text) {
+    put(static_cast<std::uint16_t>(text.size())), put_bytes(text);
+  }
 
  private:
   std::string& out_;
 };
 
-/// Reads fields from a view. After the first read past the end ok() is false and every read gives zero or empty.
+/// Reads fields from a view. After the first read past the end ok() is false and every read gives
+/// zero or empty.
 class ByteReader {
  public:
   explicit ByteReader(std::string_view bytes) : left_(bytes) {}

@@ -1,5 +1,6 @@
 #pragma once
-// TALLY_CHECK(condition): a bug if false. On in release; prints where and aborts, so that nothing is built on a broken state.
+// TALLY_CHECK(condition): a bug if false. On in release; prints where and aborts, so that nothing
+// is built on a broken state.
 
 namespace tally {
 [[noreturn]] void check_failed(const char* condition, const char* file, int line);

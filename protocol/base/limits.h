@@ -1,6 +1,7 @@
 #pragma once
-// Every limit of Tally in one place. Sizes in bytes, times in milliseconds. A limit that can be configured stands here with
-// its default; the broker's effective values travel in the answer to Hello.
+// Every limit of Tally in one place. Sizes in bytes, times in milliseconds. A limit that can be
+// configured stands here with its default; the broker's effective values travel in the answer to
+// Hello.
 
 #include <cstddef>
 #include <cstdint>
@@ -33,7 +34,8 @@ inline constexpr std::uint32_t kGroupsMax = 10'000;
 
 inline constexpr std::int64_t kFirstCheckMs = 10'000;
 inline constexpr std::int64_t kCheckBackoffMaxMs = 300'000;
-inline constexpr std::int64_t kCheckAnswerMs = 5'000;  // a check without answer counts as UNKNOWN after this
+inline constexpr std::int64_t kCheckAnswerMs =
+    5'000;  // a check without answer counts as UNKNOWN after this
 inline constexpr std::uint32_t kCheckBudget = 15;
 inline constexpr std::int64_t kTransactionLifetimeMs = 24 * 3'600'000LL;
 
@@ -44,7 +46,8 @@ inline constexpr std::uint32_t kAttemptsMax = 16;
 inline constexpr std::int64_t kRetryBackoffMs = 1'000;
 inline constexpr std::int64_t kRetryBackoffMaxMs = 2 * 3'600'000LL;
 inline constexpr std::uint32_t kReceiveMessagesMax = 1'024;
-inline constexpr std::size_t kReceiveBytesMax = 8u << 20;  // of one answer; a single larger message still fits alone
+inline constexpr std::size_t kReceiveBytesMax =
+    8u << 20;  // of one answer; a single larger message still fits alone
 inline constexpr std::int64_t kReceiveWaitMsMax = 60'000;
 inline constexpr std::uint32_t kSettleItemsMax = 1'024;
 inline constexpr std::uint32_t kListPageMax = 1'000;
@@ -52,7 +55,8 @@ inline constexpr std::uint32_t kListPageMax = 1'000;
 inline constexpr std::uint64_t kSegmentBytes = 256ull << 20;
 inline constexpr std::uint64_t kSegmentBytesMin = 1ull << 20;
 inline constexpr std::uint64_t kLogBytesInFlightMax = 64ull << 20;
-inline constexpr std::uint64_t kEntryBytesMax = 4ull << 20;  // an entry is closed here; one larger record stands alone
+inline constexpr std::uint64_t kEntryBytesMax =
+    4ull << 20;  // an entry is closed here; one larger record stands alone
 inline constexpr std::uint64_t kCheckpointBytes = 64ull << 20;
 inline constexpr std::int64_t kCheckpointMs = 1'000;
 inline constexpr std::uint64_t kCheckpointLagBytesMax = 512ull << 20;

@@ -1,6 +1,7 @@
 #pragma once
-// Every request and answer as a plain value: what cores decide on, what wire encodes. Requests that carry messages
-// (Send, Prepare; the answer to Receive) have the message blocks beside them, as the payload of the frame.
+// Every request and answer as a plain value: what cores decide on, what wire encodes. Requests that
+// carry messages (Send, Prepare; the answer to Receive) have the message blocks beside them, as the
+// payload of the frame.
 //
 // The codec checks lengths, names and ranges; a struct that comes out of it is well-formed.
 
@@ -26,12 +27,13 @@ enum class Lane : std::uint8_t { kControl, kSend, kProgress };
 std::string_view name(RequestKind kind);
 Lane lane(RequestKind kind);
 
-// --- session -------------------------------------------------------------------------------------------------------
+// --- session
+// -------------------------------------------------------------------------------------------------------
 struct HelloRequest {
   std::uint32_t version_min = 1;  ///< protocol versions the client speaks
   std::uint32_t version_max = 1;
-  std::string client{};    ///< identity; until authentication exists, the name it gives
-  std::string software{};  ///< for people: "tally-cli 1.0"
+  std::string client{};      ///< identity; until authentication exists, the name it gives
+  std::string software{};    ///< for people: "tally-cli 1.0"
   std::uint32_t window = 0;  ///< requests in flight wanted; 0: as many as granted
 };
 struct HelloResponse {
@@ -52,7 +54,8 @@ struct PingResponse {
   std::int64_t broker_time_ms = 0;
 };
 
-// --- topics and groups ------------------------------------------------------------------------------------------------
+// --- topics and groups
+// ------------------------------------------------------------------------------------------------
 struct CreateTopicRequest {
   std::string topic{};
   std::uint32_t queues = 0;  ///< 0: the default
@@ -105,11 +108,13 @@ struct ListGroupsResponse {
   bool more = false;
 };
 
-// --- sending ------------------------------------------------------------------------------------------------------------
+// --- sending
+// ------------------------------------------------------------------------------------------------------------
 /// Payload: one message block.
 struct SendRequest {
   std::string topic{};
-  std::uint64_t producer = 0;  ///< 0: none; else (producer, sequence) names the message for deduplication
+  std::uint64_t producer =
+      0;  ///< 0: none; else (producer, sequence) names the message for deduplication
   std::uint64_t sequence = 0;
 };
 struct SendResponse {
@@ -118,7 +123,8 @@ struct SendResponse {
   Offset offset{};
 };
 
-// --- transactions ---------------------------------------------------------------------------------------------------------
+// --- transactions
+// ---------------------------------------------------------------------------------------------------------
 /// Stores one half message. Payload: one message block.
 struct PrepareRequest {
   std::string topic{};
@@ -126,7 +132,7 @@ struct PrepareRequest {
   std::string group{};        ///< producer group
   StoreId store{};            ///< database that can answer a check; zero: a listener's
   std::uint32_t message = 1;  ///< 1 … 64: number of this message within the transaction
-  bool fresh = false;         ///< made by an SDK for this very first PREPARE: the broker skips the look-up
+  bool fresh = false;  ///< made by an SDK for this very first PREPARE: the broker skips the look-up
   std::int64_t first_check_ms = 0;  ///< after PREPARE; 0: the broker's default
   std::int64_t lifetime_ms = 0;     ///< 0: the broker's default
 };
@@ -137,9 +143,9 @@ struct PrepareResponse {
 };
 struct EndRequest {
   std::string transaction{};
-  std::string group{};  ///< must be the creator's unless by an operator
-  Decision decision{};  ///< kCommit or kRollback
-  Handle handle{};      ///< zero log id: none (operators)
+  std::string group{};         ///< must be the creator's unless by an operator
+  Decision decision{};         ///< kCommit or kRollback
+  Handle handle{};             ///< zero log id: none (operators)
   std::uint32_t messages = 0;  ///< 0: as many as stored (operators)
   bool by_operator = false;
   std::string reason{};  ///< operators', for people
@@ -158,12 +164,13 @@ struct TransactionInfo {
   std::string client{};  ///< identity that prepared it
   StoreId store{};
   TransactionState state{};
-  std::vector<std::string> topics{};  ///< of its messages, in their order; empty when decided and compacted
+  std::vector<std::string>
+      topics{};  ///< of its messages, in their order; empty when decided and compacted
   std::uint32_t messages = 0;
-  Handle handle{};  ///< time_ms: prepared at
+  Handle handle{};                    ///< time_ms: prepared at
   std::int64_t next_check_at_ms = 0;  ///< 0: none
   std::int64_t expires_at_ms = 0;
-  std::uint32_t checks = 0;           ///< delivered checks
+  std::uint32_t checks = 0;  ///< delivered checks
   Decider decided_by{};
   std::int64_t decided_at_ms = 0;
   std::string reason{};
@@ -186,15 +193,17 @@ struct ListTransactionsResponse {
   std::string next_after{};  ///< for the next page (a page may be empty and yet not the last)
 };
 
-// --- check-back -------------------------------------------------------------------------------------------------------------
-/// "I can answer checks for transactions of `group` whose store is one of `stores` (zero: listener's)."
-/// Replaces what this session registered for the group before.
+// --- check-back
+// -------------------------------------------------------------------------------------------------------------
+/// "I can answer checks for transactions of `group` whose store is one of `stores` (zero:
+/// listener's)." Replaces what this session registered for the group before.
 struct RegisterCheckerRequest {
   std::string group{};
   std::vector<StoreId> stores{};
 };
 struct RegisterCheckerResponse {};
-/// Broker to client. The answer to this request is only the receipt; the verdict comes as AnswerCheck.
+/// Broker to client. The answer to this request is only the receipt; the verdict comes as
+/// AnswerCheck.
 struct CheckRequest {
   std::string transaction{};
   std::string group{};
@@ -203,7 +212,8 @@ struct CheckRequest {
   std::uint64_t challenge = 0;  ///< proves only "answer to this check"
   std::uint32_t messages = 0;   ///< stored halves
   std::uint32_t attempt = 0;    ///< 1 …
-  std::int64_t expires_in_ms = 0;  ///< until the lifetime is over, by broker time; negative when past
+  std::int64_t expires_in_ms =
+      0;  ///< until the lifetime is over, by broker time; negative when past
 };
 struct CheckResponse {};
 struct AnswerCheckRequest {
@@ -217,8 +227,10 @@ struct AnswerCheckResponse {
   Winner result{};  ///< state kPending after UNKNOWN
 };
 
-// --- delivery -----------------------------------------------------------------------------------------------------------------
-/// Waits until messages can be granted, at most wait_ms. One request is one credit. Answer's payload: the blocks, in order.
+// --- delivery
+// -----------------------------------------------------------------------------------------------------------------
+/// Waits until messages can be granted, at most wait_ms. One request is one credit. Answer's
+/// payload: the blocks, in order.
 struct ReceiveRequest {
   std::string topic{};
   std::string group{};
@@ -228,7 +240,7 @@ struct ReceiveRequest {
   std::int64_t lease_ms = 0;  ///< 0: the broker's default
 };
 struct DeliveryHeader {
-  Lsn lsn{};          ///< of first storage; with the log id: the message uid
+  Lsn lsn{};  ///< of first storage; with the log id: the message uid
   QueueId queue{};
   Offset offset{};
   std::uint32_t attempt = 1;

@@ -18,17 +18,20 @@ class Codec {
   Codec(const Codec&) = delete;
   Codec& operator=(const Codec&) = delete;
 
-  /// Decodes and validates: lengths, names, ranges, enum values. Unknown kind: UNKNOWN_REQUEST; undecodable:
-  /// MALFORMED_REQUEST; otherwise the code of the rule that is broken.
+  /// Decodes and validates: lengths, names, ranges, enum values. Unknown kind: UNKNOWN_REQUEST;
+  /// undecodable: MALFORMED_REQUEST; otherwise the code of the rule that is broken.
   Result<Request> decode_request(const Frame& frame);
   /// The answer in `frame`; an error answer comes back as its Error.
   Result<Response> decode_response(const Frame& frame);
 
-  /// Append one frame to `out`. The payload stands in `payload`, or follows through the caller when `payload_bytes`
-  /// says so (append_*_header writes everything but the payload).
-  void append_request(RequestId id, const Request& request, std::string_view payload, std::string& out);
-  void append_response(RequestId id, const Response& response, std::string_view payload, std::string& out);
-  void append_response_header(RequestId id, const Response& response, std::size_t payload_bytes, std::string& out);
+  /// Append one frame to `out`. The payload stands in `payload`, or follows through the caller when
+  /// `payload_bytes` says so (append_*_header writes everything but the payload).
+  void append_request(RequestId id, const Request& request, std::string_view payload,
+                      std::string& out);
+  void append_response(RequestId id, const Response& response, std::string_view payload,
+                       std::string& out);
+  void append_response_header(RequestId id, const Response& response, std::size_t payload_bytes,
+                              std::string& out);
   void append_error(RequestId id, std::uint8_t kind, const Error& error, std::string& out);
 
  private:

@@ -8,7 +8,8 @@
 //    8  u64  request id, chosen by the asking side; the answer repeats it
 //   16  u32  header length
 //   20  u32  payload length
-//   24  u64  XXH3-64 of bytes 0-23 and the protobuf header (message blocks carry their own)
+//   24  u64  XXH3-64 of the protobuf header, with the XXH3-64 of bytes 0-23 as its seed (message
+//   blocks carry their own)
 
 #include <cstdint>
 #include <optional>
@@ -37,11 +38,13 @@ struct Frame {
   bool is_error() const { return (flags & kFlagError) != 0; }
 };
 
-/// Finds whole frames in a byte stream. No socket, no copy, no allocation: the caller owns the buffer and gives what it has.
+/// Finds whole frames in a byte stream. No socket, no copy, no allocation: the caller owns the
+/// buffer and gives what it has.
 ///
-/// Use: next(bytes) gives a frame and `consumed`, or nothing when more bytes are needed (then `needed` says how many the
-/// frame at the front wants in all, at least), or an error after which the stream cannot be read on
-/// (BAD_FRAME, UNSUPPORTED_VERSION, FRAME_TOO_LARGE). Lengths are checked as soon as the fixed header is there.
+/// Use: next(bytes) gives a frame and `consumed`, or nothing when more bytes are needed (then
+/// `needed` says how many the frame at the front wants in all, at least), or an error after which
+/// the stream cannot be read on (BAD_FRAME, UNSUPPORTED_VERSION, FRAME_TOO_LARGE). Lengths are
+/// checked as soon as the fixed header is there.
 class FrameDecoder {
  public:
   explicit FrameDecoder(std::size_t frame_bytes_max) : frame_bytes_max_(frame_bytes_max) {}

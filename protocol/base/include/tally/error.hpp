@@ -26,7 +26,12 @@ Outcome outcome(ErrorCode code);
 /// The code with this wire number; kInternal for a number this version does not know.
 ErrorCode error_code_from_number(std::uint32_t number);
 
-enum class TransactionState : std::uint8_t { kPending = 1, kParked = 2, kCommitted = 3, kRolledBack = 4 };
+enum class TransactionState : std::uint8_t {
+  kPending = 1,
+  kParked = 2,
+  kCommitted = 3,
+  kRolledBack = 4
+};
 enum class Decision : std::uint8_t { kCommit = 1, kRollback = 2, kUnknown = 3 };
 enum class Decider : std::uint8_t { kNone = 0, kProducer = 1, kCheck = 2, kOperator = 3 };
 

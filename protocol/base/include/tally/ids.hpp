@@ -21,8 +21,9 @@ struct Id {
   constexpr auto operator<=>(const Id&) const = default;
 };
 
-using Lsn = Id<struct LsnTag, std::uint64_t>;              ///< logical byte offset since the log began
-using EntryIndex = Id<struct EntryIndexTag, std::uint64_t>;  ///< 1, 2, 3 … over entries; 0 is "before the first"
+using Lsn = Id<struct LsnTag, std::uint64_t>;  ///< logical byte offset since the log began
+using EntryIndex =
+    Id<struct EntryIndexTag, std::uint64_t>;  ///< 1, 2, 3 … over entries; 0 is "before the first"
 using Term = Id<struct TermTag, std::uint64_t>;
 using ShardId = Id<struct ShardTag, std::uint32_t>;
 using TopicUid = Id<struct TopicTag, std::uint32_t>;  ///< never reused; 0 is none
@@ -32,7 +33,8 @@ using Offset = Id<struct OffsetTag, std::uint64_t>;   ///< position in a queue, 
 using SessionId = Id<struct SessionTag, std::uint64_t>;
 using RequestId = Id<struct RequestTag, std::uint64_t>;
 
-/// 128 random bits: of a log (made with the data directory) or of a user's database (made by migrate()).
+/// 128 random bits: of a log (made with the data directory) or of a user's database (made by
+/// migrate()).
 template <typename Tag>
 struct Id128 {
   std::array<std::uint8_t, 16> bytes{};
@@ -40,12 +42,15 @@ struct Id128 {
   bool is_zero() const { return *this == Id128{}; }
   std::string to_hex() const;  ///< 32 lower-case digits
   static std::optional<Id128> from_hex(std::string_view text);
-  std::string_view view() const { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+  std::string_view view() const {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
 };
 using LogId = Id128<struct LogIdTag>;
 using StoreId = Id128<struct StoreIdTag>;
 
-/// Names a message for ever: stable over publication, retry and redelivery. Text form `<32 hex>-<LSN>`.
+/// Names a message for ever: stable over publication, retry and redelivery. Text form `<32
+/// hex>-<LSN>`.
 struct MessageUid {
   LogId log{};
   Lsn lsn{};
@@ -66,5 +71,7 @@ struct Handle {
 
 template <typename Tag, typename Int>
 struct std::hash<tally::Id<Tag, Int>> {
-  std::size_t operator()(tally::Id<Tag, Int> id) const noexcept { return std::hash<Int>{}(id.value); }
+  std::size_t operator()(tally::Id<Tag, Int> id) const noexcept {
+    return std::hash<Int>{}(id.value);
+  }
 };

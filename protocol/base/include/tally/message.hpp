@@ -15,8 +15,9 @@ struct Property {
   bool operator==(const Property&) const = default;
 };
 
-/// A message as its producer writes it. Topic: `[A-Za-z0-9._-]{1,127}`. Key, tag, message group: at most 255 bytes.
-/// Messages with the same non-empty message group (or else key) go to the same queue. Body: at most 4 MiB.
+/// A message as its producer writes it. Topic: `[A-Za-z0-9._-]{1,127}`. Key, tag, message group: at
+/// most 255 bytes. Messages with the same non-empty message group (or else key) go to the same
+/// queue. Body: at most 4 MiB.
 struct Message {
   std::string topic{};
   std::string key{};

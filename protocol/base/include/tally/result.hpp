@@ -52,6 +52,7 @@ class [[nodiscard]] Result<void> {
   void value() const {
     if (error_) throw Exception(*error_);
   }
+  /// The error, which must be there.
   Error& error() & noexcept { return *error_; }
   const Error& error() const& noexcept { return *error_; }
   Error&& error() && noexcept { return *std::move(error_); }
@@ -65,15 +66,18 @@ class [[nodiscard]] Result<void> {
 #define TALLY_CONCAT_INNER(a, b) a##b
 #define TALLY_CONCAT(a, b) TALLY_CONCAT_INNER(a, b)
 
-/// TALLY_TRY(auto value, expression): binds the value, or returns the error from the current function.
-#define TALLY_TRY(declaration, ...) TALLY_TRY_AS(TALLY_CONCAT(tally_try_, __LINE__), declaration, __VA_ARGS__)
-#define TALLY_TRY_AS(temporary, declaration, ...)        \
-  auto temporary = (__VA_ARGS__);                        \
-  if (!temporary) return std::move(temporary).error();   \
+/// TALLY_TRY(auto value, expression): binds the value, or returns the error from the current
+/// function.
+#define TALLY_TRY(declaration, ...) \
+  TALLY_TRY_AS(TALLY_CONCAT(tally_try_, __LINE__), declaration, __VA_ARGS__)
+#define TALLY_TRY_AS(temporary, declaration, ...)      \
+  auto temporary = (__VA_ARGS__);                      \
+  if (!temporary) return std::move(temporary).error(); \
   declaration = *std::move(temporary)
 
 /// The same for a Result<void>.
-#define TALLY_TRY_VOID(...)                                                                      \
-  do {                                                                                           \
-    if (auto tally_try_result = (__VA_ARGS__); !tally_try_result) return std::move(tally_try_result).error(); \
+#define TALLY_TRY_VOID(...)                                       \
+  do {                                                            \
+    if (auto tally_try_result = (__VA_ARGS__); !tally_try_result) \
+      return std::move(tally_try_result).error();                 \
   } while (false)
