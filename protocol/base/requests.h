@@ -27,8 +27,7 @@ enum class Lane : std::uint8_t { kControl, kSend, kProgress };
 std::string_view name(RequestKind kind);
 Lane lane(RequestKind kind);
 
-// --- session
-// -------------------------------------------------------------------------------------------------------
+// --- session ---
 struct HelloRequest {
   std::uint32_t version_min = 1;  ///< protocol versions the client speaks
   std::uint32_t version_max = 1;
@@ -54,8 +53,7 @@ struct PingResponse {
   std::int64_t broker_time_ms = 0;
 };
 
-// --- topics and groups
-// ------------------------------------------------------------------------------------------------
+// --- topics and groups ---
 struct CreateTopicRequest {
   std::string topic{};
   std::uint32_t queues = 0;  ///< 0: the default
@@ -108,13 +106,12 @@ struct ListGroupsResponse {
   bool more = false;
 };
 
-// --- sending
-// ------------------------------------------------------------------------------------------------------------
+// --- sending ---
 /// Payload: one message block.
 struct SendRequest {
   std::string topic{};
-  std::uint64_t producer =
-      0;  ///< 0: none; else (producer, sequence) names the message for deduplication
+  /// 0: none; else (producer, sequence) names the message for deduplication
+  std::uint64_t producer = 0;
   std::uint64_t sequence = 0;
 };
 struct SendResponse {
@@ -123,8 +120,7 @@ struct SendResponse {
   Offset offset{};
 };
 
-// --- transactions
-// ---------------------------------------------------------------------------------------------------------
+// --- transactions ---
 /// Stores one half message. Payload: one message block.
 struct PrepareRequest {
   std::string topic{};
@@ -193,8 +189,7 @@ struct ListTransactionsResponse {
   std::string next_after{};  ///< for the next page (a page may be empty and yet not the last)
 };
 
-// --- check-back
-// -------------------------------------------------------------------------------------------------------------
+// --- check-back ---
 /// "I can answer checks for transactions of `group` whose store is one of `stores` (zero:
 /// listener's)." Replaces what this session registered for the group before.
 struct RegisterCheckerRequest {
@@ -212,8 +207,8 @@ struct CheckRequest {
   std::uint64_t challenge = 0;  ///< proves only "answer to this check"
   std::uint32_t messages = 0;   ///< stored halves
   std::uint32_t attempt = 0;    ///< 1 …
-  std::int64_t expires_in_ms =
-      0;  ///< until the lifetime is over, by broker time; negative when past
+  /// until the lifetime is over, by broker time; negative when past
+  std::int64_t expires_in_ms = 0;
 };
 struct CheckResponse {};
 struct AnswerCheckRequest {
@@ -227,8 +222,7 @@ struct AnswerCheckResponse {
   Winner result{};  ///< state kPending after UNKNOWN
 };
 
-// --- delivery
-// -----------------------------------------------------------------------------------------------------------------
+// --- delivery ---
 /// Waits until messages can be granted, at most wait_ms. One request is one credit. Answer's
 /// payload: the blocks, in order.
 struct ReceiveRequest {

@@ -1,5 +1,6 @@
 #pragma once
-// What the SDKs need from a database adapter. Users meet it only through adapters such as tally::sqlite::Database.
+// What the SDKs need from a database adapter. Users meet it only through adapters such as
+// tally::sqlite::Database.
 
 #include <cstdint>
 #include <functional>
@@ -13,7 +14,8 @@
 
 namespace tally {
 
-/// An open local transaction. Adapters derive from it and add statements; it lives during the user's work only.
+/// An open local transaction. Adapters derive from it and add statements; it lives during the
+/// user's work only.
 class LocalTransaction {
  public:
   virtual ~LocalTransaction() = default;
@@ -21,7 +23,8 @@ class LocalTransaction {
   virtual const std::optional<Error>& first_error() const = 0;
 };
 
-/// The user's work inside a local transaction. kCommit commits it; kRollback, an error or an exception roll it back.
+/// The user's work inside a local transaction. kCommit commits it; kRollback, an error or an
+/// exception roll it back.
 using LocalWork = std::function<Result<Decision>(LocalTransaction&)>;
 
 /// How a local transaction ended.
@@ -33,13 +36,15 @@ struct LocalOutcome {
     kUnknown,           ///< the commit's outcome could not be learned
   };
   Kind kind{};
-  std::optional<Error> cause{};  ///< why it was rolled back or is unknown; nothing when the work said kRollback
+  std::optional<Error>
+      cause{};  ///< why it was rolled back or is unknown; nothing when the work said kRollback
 };
 
 /// Answer of a database to a check.
 struct CheckVerdict {
   Decision decision{};
-  std::string reason{};  ///< for people: "row found", "tombstone written", "row locked: still running"
+  std::string
+      reason{};  ///< for people: "row found", "tombstone written", "row locked: still running"
 };
 
 /// One database. Thread-safe; each call uses a connection of its own for its duration.
@@ -54,20 +59,25 @@ class DatabaseAdapter {
   /// Verifies that commits are durable, or sets it. Error: DATABASE_NOT_DURABLE.
   virtual Result<void> check_durability() = 0;
 
-  /// Runs `work` in one transaction whose first statement inserts the barrier row (transaction id, handle, 'C') if the
-  /// database's clock is before `deadline_ms` (Unix epoch). Never throws.
-  virtual LocalOutcome run(std::string_view transaction, const Handle& handle, std::int64_t deadline_ms,
-                           const LocalWork& work) = 0;
-  /// Answers a check: inserts the tombstone (transaction id, handle, 'R') or reads the letter that is there.
+  /// Runs `work` in one transaction whose first statement inserts the barrier row (transaction id,
+  /// handle, 'C') if the database's clock is before `deadline_ms` (Unix epoch). Never throws.
+  virtual LocalOutcome run(std::string_view transaction, const Handle& handle,
+                           std::int64_t deadline_ms, const LocalWork& work) = 0;
+  /// Answers a check: inserts the tombstone (transaction id, handle, 'R') or reads the letter that
+  /// is there.
   virtual CheckVerdict check(std::string_view transaction, const Handle& handle) = 0;
   /// Removes barrier rows of transactions that the broker confirmed final.
   virtual Result<void> forget(const std::vector<std::string>& transactions) = 0;
-  /// Ids of up to `limit` barrier rows written before `before_ms` (Unix epoch): candidates for forget().
-  virtual Result<std::vector<std::string>> barrier_rows(std::int64_t before_ms, std::uint32_t limit) = 0;
+  /// Ids of up to `limit` barrier rows written before `before_ms` (Unix epoch): candidates for
+  /// forget().
+  virtual Result<std::vector<std::string>> barrier_rows(std::int64_t before_ms,
+                                                        std::uint32_t limit) = 0;
 
-  /// Runs `work` in one transaction together with the inbox row (group, message uid), unless that row is there already.
-  /// Value: true when the work ran and committed, false when the message was handled before. Error: rolled back or unknown.
-  virtual Result<bool> run_once(std::string_view group, const MessageUid& message, const LocalWork& work) = 0;
+  /// Runs `work` in one transaction together with the inbox row (group, message uid), unless that
+  /// row is there already. Value: true when the work ran and committed, false when the message was
+  /// handled before. Error: rolled back or unknown.
+  virtual Result<bool> run_once(std::string_view group, const MessageUid& message,
+                                const LocalWork& work) = 0;
 };
 
 }  // namespace tally
