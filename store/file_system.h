@@ -1,7 +1,9 @@
 #pragma once
-// The seam between the store and the operating system's files: the real one, and test doubles that forget, fail and fill up.
+// The seam between the store and the operating system's files: the real one, and test doubles that
+// forget, fail and fill up.
 //
-// Every call may fail with IO_ERROR or DISK_FULL; a File is used by one thread at a time except read(), which is thread-safe.
+// Every call may fail with IO_ERROR or DISK_FULL; a File is used by one thread at a time except
+// read(), which is thread-safe.
 
 #include <sys/uio.h>
 
@@ -23,8 +25,10 @@ class File {
   virtual Result<void> write(std::uint64_t position, std::span<const iovec> pieces) = 0;
   /// Reads up to `size` bytes; fewer only at the end of the file.
   virtual Result<std::size_t> read(std::uint64_t position, char* to, std::size_t size) const = 0;
-  /// Like read(), from the page cache only: nothing (not an error) when the bytes would have to come from the disk.
-  virtual Result<std::optional<std::size_t>> read_cached(std::uint64_t position, char* to, std::size_t size) const = 0;
+  /// Like read(), from the page cache only: nothing (not an error) when the bytes would have to
+  /// come from the disk.
+  virtual Result<std::optional<std::size_t>> read_cached(std::uint64_t position, char* to,
+                                                         std::size_t size) const = 0;
   virtual Result<void> sync() = 0;  ///< fdatasync
   virtual Result<void> allocate(std::uint64_t bytes) = 0;
   virtual Result<void> truncate(std::uint64_t bytes) = 0;
@@ -37,7 +41,8 @@ class FileSystem {
   virtual ~FileSystem() = default;
   enum class Mode : std::uint8_t { kRead, kReadWrite, kCreate };  ///< kCreate: must not exist
   virtual Result<std::unique_ptr<File>> open(const std::string& path, Mode mode) = 0;
-  virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;  ///< names, sorted
+  virtual Result<std::vector<std::string>> list(
+      const std::string& directory) = 0;  ///< names, sorted
   virtual Result<bool> exists(const std::string& path) = 0;
   virtual Result<void> make_directories(const std::string& path) = 0;
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;

@@ -1,10 +1,11 @@
 #pragma once
-// The derived index of one shard as ordered keys and values. Two forms: LevelDB (store/index) and an ordered map for tests and
-// simulation. Keys already carry the shard prefix; what they mean is the core's business (broker/core/index_keys.h).
+// The derived index of one shard as ordered keys and values. Two forms: LevelDB (store/index) and
+// an ordered map for tests and simulation. Keys already carry the shard prefix; what they mean is
+// the core's business (broker/core/index_keys.h).
 //
 // Concurrency: get() and scan() from any thread; write() by one.
-// Errors: DISK_FULL (the store closes itself and reopens on a later call), IO_ERROR and DATA_DAMAGED (the process must end; the
-// next start rebuilds).
+// Errors: DISK_FULL (the store closes itself and reopens on a later call), IO_ERROR and
+// DATA_DAMAGED (the process must end; the next start rebuilds).
 
 #include <functional>
 #include <memory>
@@ -18,7 +19,8 @@
 
 namespace tally::store {
 
-/// One checkpoint: everything that changed up to an applied entry. Later operations win over earlier ones of the same key.
+/// One checkpoint: everything that changed up to an applied entry. Later operations win over
+/// earlier ones of the same key.
 struct IndexBatch {
   struct Operation {
     std::string key{};
@@ -35,16 +37,17 @@ class IndexStore {
   virtual Result<void> write(const IndexBatch& batch) = 0;
   virtual Result<std::optional<std::string>> get(std::string_view key) const = 0;
   /// Keys in [from, to), ascending, until `visit` returns false.
-  virtual Result<void> scan(std::string_view from, std::string_view to,
-                            const std::function<bool(std::string_view key, std::string_view value)>& visit) const = 0;
+  virtual Result<void> scan(
+      std::string_view from, std::string_view to,
+      const std::function<bool(std::string_view key, std::string_view value)>& visit) const = 0;
   /// The position of the newest checkpoint; nothing when there is none.
   virtual Result<std::optional<ReplayFrom>> position() const = 0;
 };
 
 std::unique_ptr<IndexStore> make_memory_index();
 
-/// Opens or makes LevelDB in `directory`. Paranoid checks on, every write synced. DATA_DAMAGED when it does not open cleanly:
-/// the caller removes it with destroy_leveldb_index() and rebuilds.
+/// Opens or makes LevelDB in `directory`. Paranoid checks on, every write synced. DATA_DAMAGED when
+/// it does not open cleanly: the caller removes it with destroy_leveldb_index() and rebuilds.
 Result<std::unique_ptr<IndexStore>> open_leveldb_index(const std::string& directory);
 Result<void> destroy_leveldb_index(const std::string& directory);
 

@@ -1,12 +1,13 @@
 #pragma once
 // The segmented commit log of one shard: recovery, the one writer, and readers.
 //
-// Operation: Log::open() recovers (rules in store/README.md), replays every entry at or after a position, and leaves the log
-// ready to append. write() takes sealed entries, writes them with one pwritev per segment piece and one fdatasync, rolls
-// segments, and returns when they are durable. LogReader reads records by LSN, from any thread, while the log is written.
-// Concurrency: write() by one thread. LogReader: thread-safe.
-// Limitations: the first error of write() is final: the caller must end the process (exit 4); nothing is retried.
-// Errors of open(): DATA_LOCKED, DATA_FORMAT, DATA_DAMAGED, IO_ERROR, DISK_FULL; nothing was changed then.
+// Operation: Log::open() recovers (rules in store/README.md), replays every entry at or after a
+// position, and leaves the log ready to append. write() takes sealed entries, writes them with one
+// pwritev per segment piece and one fdatasync, rolls segments, and returns when they are durable.
+// LogReader reads records by LSN, from any thread, while the log is written. Concurrency: write()
+// by one thread. LogReader: thread-safe. Limitations: the first error of write() is final: the
+// caller must end the process (exit 4); nothing is retried. Errors of open(): DATA_LOCKED,
+// DATA_FORMAT, DATA_DAMAGED, IO_ERROR, DISK_FULL; nothing was changed then.
 
 #include <cstdint>
 #include <functional>
@@ -36,7 +37,8 @@ struct ReplayFrom {
 };
 
 struct RecoveryReport {
-  bool checkpoint_matched = false;  ///< false: `from` did not match the log; nothing was replayed (call open again from 0)
+  bool checkpoint_matched = false;  ///< false: `from` did not match the log; nothing was replayed
+                                    ///< (call open again from 0)
   std::string mismatch{};           ///< why it did not
   std::uint64_t entries_replayed = 0;
   Lsn replayed_from{};
@@ -49,10 +51,12 @@ class LogReader {
  public:
   virtual ~LogReader() = default;
   enum class Wait : bool { kCachedOnly, kDisk };
-  /// Appends the block of the record at `lsn` (`record_bytes` long in all) to `out`, after checking that the record's own LSN,
-  /// its lengths and the block checksum match. False: the bytes are not in the page cache (only with kCachedOnly).
-  /// Errors: DATA_DAMAGED, EXPIRED (segment is gone), IO_ERROR.
-  virtual Result<bool> read_block(Lsn lsn, std::uint32_t record_bytes, Wait wait, std::string& out) const = 0;
+  /// Appends the block of the record at `lsn` (`record_bytes` long in all) to `out`, after checking
+  /// that the record's own LSN, its lengths and the block checksum match. False: the bytes are not
+  /// in the page cache (only with kCachedOnly). Errors: DATA_DAMAGED, EXPIRED (segment is gone),
+  /// IO_ERROR.
+  virtual Result<bool> read_block(Lsn lsn, std::uint32_t record_bytes, Wait wait,
+                                  std::string& out) const = 0;
 };
 
 class Log {
@@ -64,16 +68,18 @@ class Log {
     RecoveryReport report{};
   };
   /// Recovers and replays. `visit` is called in order for each entry after `from`.
-  static Result<Opened> open(FileSystem& files, const LogOptions& options, const ReplayFrom& from, const Visitor& visit);
+  static Result<Opened> open(FileSystem& files, const LogOptions& options, const ReplayFrom& from,
+                             const Visitor& visit);
 
   ~Log();
 
-  /// Writes and syncs sealed entries that follow each other and the log's end. Returns when they are durable.
+  /// Writes and syncs sealed entries that follow each other and the log's end. Returns when they
+  /// are durable.
   Result<void> write(std::span<Entry* const> entries);
 
   LogId id() const;
-  Lsn first() const;      ///< earliest retained
-  Lsn end() const;        ///< where the next entry begins
+  Lsn first() const;  ///< earliest retained
+  Lsn end() const;    ///< where the next entry begins
   EntryIndex last_index() const;
   std::int64_t last_time_ms() const;  ///< of the newest entry; 0 when there is none
   Lsn durable() const;

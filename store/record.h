@@ -32,9 +32,16 @@ enum class RecordType : std::uint8_t {
   kResume = 13,
   kSettle = 16,
   kLeaseExpired = 17,
-  // Named by the design, written by later versions: kRelease = 18, kRecall = 19, kRelocate = 20, kRetain = 21.
+  // Named by the design, written by later versions: kRelease = 18, kRecall = 19, kRelocate = 20,
+  // kRetain = 21.
 };
 std::string_view name(RecordType type);
+/// Whether this version knows the type.
+bool is_known(RecordType type);
+/// Whether records of this type carry a message block.
+constexpr bool has_block(RecordType type) {
+  return type == RecordType::kAppend || type == RecordType::kHalf;
+}
 
 inline constexpr std::size_t kRecordHeaderBytes = 32;
 

@@ -1,6 +1,7 @@
 #pragma once
-// The extension area of each record type: its fields as a value, encoded and decoded. Byte tables in store/README.md.
-// encode appends to `out`; decode gives nothing when the bytes do not match the table exactly.
+// The extension area of each record type: its fields as a value, encoded and decoded. Byte tables
+// in store/README.md. encode appends to `out`; decode gives nothing when the bytes do not match the
+// table exactly.
 
 #include <cstdint>
 #include <optional>
@@ -27,7 +28,8 @@ struct ConfigExtension {
   static constexpr RecordType kType = RecordType::kConfig;
 };
 
-/// Header topic: the uid. A topic is made once; its uid is chosen at admission and never used again.
+/// Header topic: the uid. A topic is made once; its uid is chosen at admission and never used
+/// again.
 struct TopicChangeExtension {
   std::uint32_t queues = 0;
   std::string name{};
@@ -49,13 +51,16 @@ struct AppendExtension {
   std::uint64_t sequence = 0;
   static constexpr RecordType kType = RecordType::kAppend;
   static constexpr std::uint8_t kHasProducer = 1;
+  std::uint8_t flags() const {
+    return producer != 0 ? kHasProducer : std::uint8_t{0};
+  }  ///< for the record header
 };
 
 struct HalfExtension {
   std::uint32_t route_hash = 0;
   std::uint32_t tag_hash = 0;
   std::uint64_t content_digest = 0;
-  std::uint32_t message = 1;  ///< number within the transaction
+  std::uint32_t message = 1;        ///< number within the transaction
   std::int64_t first_check_ms = 0;  ///< effective, after the entry's time
   std::int64_t lifetime_ms = 0;     ///< effective
   StoreId store{};
@@ -105,6 +110,7 @@ struct SettleEntry {
   std::uint32_t attempt = 0;
   std::int64_t delay_ms = -1;  ///< nack: -1 is the group's back-off
 };
+inline constexpr std::size_t kSettleEntryBytes = 25;
 struct SettleExtension {
   GroupUid group{};
   std::vector<SettleEntry> items{};
