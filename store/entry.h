@@ -1,17 +1,17 @@
 #pragma once
-// Entries: one group-commit batch each.
+// Entries: one group-commit batch each. Used by one thread at a time: the core, then the log thread.
 //
 //    0  local preamble, 16 bytes: u64 durable LSN known when it was written;
 //       u64 XXH3-64 over {segment epoch u64, entry LSN u64, durable LSN u64, entry checksum u64}
 //   16  entry header, 64 bytes:
-//       0 u32 magic "TENT" · 4 u16 rules version · 6 u16 flags = 0 · 8 u64 index · 16 u64 term · 24
-//       u64 LSN (of the preamble) 32 i64 leader time ms · 40 u32 entry bytes (preamble to padding)
-//       · 44 u32 record count · 48 u32 bytes of all record headers and extensions · 52 u32 padding
-//       bytes · 56 u64 entry checksum: XXH3-64 over header bytes 0-55, then all record headers and
+//       0 u32 magic "TENT" · 4 u16 rules version · 6 u16 flags = 0 · 8 u64 index · 16 u64 term
+//       24 u64 LSN (of the preamble) · 32 i64 leader time ms
+//       40 u32 entry bytes (preamble to padding) · 44 u32 record count
+//       48 u32 bytes of all record headers and extensions · 52 u32 padding bytes
+//       56 u64 entry checksum: XXH3-64 over header bytes 0-55, then all record headers and
 //       extensions in their order
-//   80  records: header, extension, block; then zero padding, so that the end LSN is a multiple of
-//   8 (of 4 KiB when the entry is
-//       longer than 16 KiB)
+//   80  records: header, extension, block; then zero padding, so that the end LSN is a multiple
+//       of 8 (of 4 KiB when the entry is longer than 16 KiB)
 
 #include <cstdint>
 #include <memory>
@@ -30,8 +30,7 @@ inline constexpr std::size_t kEntryHeaderBytes = 64;
 inline constexpr std::size_t kEntryHeadBytes = kPreambleBytes + kEntryHeaderBytes;
 inline constexpr std::uint16_t kRulesVersion = 1;
 inline constexpr std::uint32_t kEntryMagic = 0x544e4554;  // "TENT"
-inline constexpr std::size_t kEntryChecksumOffset =
-    56;  ///< in the header; what stands before it is covered
+inline constexpr std::size_t kEntryChecksumOffset = 56;   ///< in the header; it covers 0 to 55
 inline constexpr std::uint64_t kEntryAlignment = 8;
 inline constexpr std::uint64_t kPageBytes = 4096;
 
