@@ -19,6 +19,8 @@ inline constexpr std::size_t kTransactionBytesMax = 16u << 20;
 
 inline constexpr std::size_t kFrameBytesBeforeHelloMax = 4u << 10;
 inline constexpr std::size_t kFrameBytesMax = 17u << 20;
+/// Of a request's protobuf header: bounds what decoding it can allocate.
+inline constexpr std::size_t kRequestHeaderBytesMax = 64u << 10;
 inline constexpr std::int64_t kHelloMs = 5'000;
 inline constexpr std::int64_t kFrameMs = 10'000;
 inline constexpr std::int64_t kPingMs = 30'000;
@@ -38,6 +40,9 @@ inline constexpr std::int64_t kCheckAnswerMs =
     5'000;  // a check without answer counts as UNKNOWN after this
 inline constexpr std::uint32_t kCheckBudget = 15;
 inline constexpr std::int64_t kTransactionLifetimeMs = 24 * 3'600'000LL;
+/// The most that one PREPARE may ask for, also as delay of its first check.
+inline constexpr std::int64_t kTransactionLifetimeMsMax = 30 * 24 * 3'600'000LL;
+inline constexpr std::uint32_t kCheckerStoresMax = 1'024;  // of one RegisterChecker
 
 inline constexpr std::int64_t kLeaseMs = 30'000;
 inline constexpr std::int64_t kLeaseMsMin = 100;
@@ -45,6 +50,7 @@ inline constexpr std::int64_t kLeaseMsMax = 12 * 3'600'000LL;
 inline constexpr std::uint32_t kAttemptsMax = 16;
 inline constexpr std::int64_t kRetryBackoffMs = 1'000;
 inline constexpr std::int64_t kRetryBackoffMaxMs = 2 * 3'600'000LL;
+inline constexpr std::int64_t kNackDelayMsMax = 12 * 3'600'000LL;
 inline constexpr std::uint32_t kReceiveMessagesMax = 1'024;
 inline constexpr std::size_t kReceiveBytesMax =
     8u << 20;  // of one answer; a single larger message still fits alone

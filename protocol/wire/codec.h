@@ -21,7 +21,8 @@ class Codec {
   /// Decodes and validates: lengths, names, ranges, enum values. Unknown kind: UNKNOWN_REQUEST;
   /// undecodable: MALFORMED_REQUEST; otherwise the code of the rule that is broken.
   Result<Request> decode_request(const Frame& frame);
-  /// The answer in `frame`; an error answer comes back as its Error.
+  /// The answer in `frame`; an error answer comes back as its Error. Undecodable: MALFORMED_ANSWER,
+  /// whose outcome is unknown, for the request may have taken effect.
   Result<Response> decode_response(const Frame& frame);
 
   /// Append one frame to `out`. The payload stands in `payload`, or follows through the caller when

@@ -38,6 +38,10 @@ struct Frame {
   bool is_error() const { return (flags & kFlagError) != 0; }
 };
 
+/// Writes the 32 bytes before `frame.header`; `payload_bytes` says how much follows it, whatever
+/// stands in `frame.payload`.
+void write_frame_header(char* to, const Frame& frame, std::size_t payload_bytes);
+
 /// Finds whole frames in a byte stream. No socket, no copy, no allocation: the caller owns the
 /// buffer and gives what it has.
 ///
