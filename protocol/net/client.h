@@ -21,7 +21,7 @@ namespace tally::net {
 struct ClientOptions {
   std::string broker = "127.0.0.1:7410";
   HelloRequest hello{};
-  std::int64_t connect_ms = 3'000;     ///< for one attempt, Hello included
+  std::int64_t connect_ms = 3'000;  ///< for one attempt, Hello included
   std::uint32_t requests_max = 65'536;
   std::size_t write_bytes_max = 64u << 20;
 };
@@ -37,9 +37,11 @@ class Client {
   using AnswerCallback = std::function<void(Result<Answer>&&)>;
 
   struct Callbacks {
-    std::function<void(const HelloResponse&)> on_connected{};  ///< each time; before any other callback of that connection
-    std::function<void(const Error&)> on_disconnected{};       ///< each loss and each failed attempt
-    std::function<void(CheckRequest&&)> on_check{};  ///< the receipt is answered by the client itself, before this
+    std::function<void(const HelloResponse&)>
+        on_connected{};  ///< each time; before any other callback of that connection
+    std::function<void(const Error&)> on_disconnected{};  ///< each loss and each failed attempt
+    std::function<void(CheckRequest&&)>
+        on_check{};  ///< the receipt is answered by the client itself, before this
   };
 
   /// Never fails: an unreachable broker is reported through on_disconnected.
@@ -51,7 +53,8 @@ class Client {
 
   /// `timeout_ms` > 0 counts from now; when it passes first, the request ends with TIMEOUT (outcome unknown when it was
   /// written, UNREACHABLE when it never was). `block` is copied into the write queue.
-  void ask(Request request, std::string_view block, std::int64_t timeout_ms, AnswerCallback callback);
+  void ask(Request request, std::string_view block, std::int64_t timeout_ms,
+           AnswerCallback callback);
 
   /// Runs `task` on the network thread.
   void post(std::function<void()> task);
@@ -76,6 +79,7 @@ struct OwnedAnswer {
   Response response{};
   std::string payload{};
 };
-Result<OwnedAnswer> ask_and_wait(Client& client, Request request, std::string_view block, std::int64_t timeout_ms);
+Result<OwnedAnswer> ask_and_wait(Client& client, Request request, std::string_view block,
+                                 std::int64_t timeout_ms);
 
 }  // namespace tally::net
