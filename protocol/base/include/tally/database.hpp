@@ -36,8 +36,10 @@ struct LocalOutcome {
     kUnknown,           ///< the commit's outcome could not be learned
   };
   Kind kind{};
-  std::optional<Error>
-      cause{};  ///< why it was rolled back or is unknown; nothing when the work said kRollback
+  /// Why it was rolled back or is unknown; nothing when the work said kRollback.
+  std::optional<Error> cause{};
+  /// The barrier row that decided stands under another handle: an earlier half of the same id.
+  bool other_half{};
 };
 
 /// Answer of a database to a check.

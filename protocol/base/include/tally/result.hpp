@@ -17,25 +17,32 @@ class [[nodiscard]] Result {
   explicit operator bool() const noexcept { return has_value(); }
 
   /// The value; throws tally::Exception when there is none.
-  T& value() & { return check(), *std::get_if<0>(&state_); }
-  const T& value() const& { return check(), *std::get_if<0>(&state_); }
-  T value() && { return check(), std::move(*std::get_if<0>(&state_)); }
+  T& value() & { return check(), held<0>(state_); }
+  const T& value() const& { return check(), held<0>(state_); }
+  T value() && { return check(), std::move(held<0>(state_)); }
 
   /// The value, which must be there.
-  T& operator*() & noexcept { return *std::get_if<0>(&state_); }
-  const T& operator*() const& noexcept { return *std::get_if<0>(&state_); }
-  T&& operator*() && noexcept { return std::move(*std::get_if<0>(&state_)); }
-  T* operator->() noexcept { return std::get_if<0>(&state_); }
-  const T* operator->() const noexcept { return std::get_if<0>(&state_); }
+  T& operator*() & noexcept { return held<0>(state_); }
+  const T& operator*() const& noexcept { return held<0>(state_); }
+  T&& operator*() && noexcept { return std::move(held<0>(state_)); }
+  T* operator->() noexcept { return &held<0>(state_); }
+  const T* operator->() const noexcept { return &held<0>(state_); }
 
   /// The error, which must be there.
-  Error& error() & noexcept { return *std::get_if<1>(&state_); }
-  const Error& error() const& noexcept { return *std::get_if<1>(&state_); }
-  Error&& error() && noexcept { return std::move(*std::get_if<1>(&state_)); }
+  Error& error() & noexcept { return held<1>(state_); }
+  const Error& error() const& noexcept { return held<1>(state_); }
+  Error&& error() && noexcept { return std::move(held<1>(state_)); }
 
  private:
   void check() const {
-    if (!has_value()) throw Exception(*std::get_if<1>(&state_));
+    if (!has_value()) throw Exception(held<1>(state_));
+  }
+  // Says that the alternative is there; otherwise g++ warns of a null pointer in every caller.
+  template <std::size_t kIndex, typename State>
+  static auto& held(State& state) noexcept {
+    auto* found = std::get_if<kIndex>(&state);
+    if (found == nullptr) __builtin_unreachable();
+    return *found;
   }
   std::variant<T, Error> state_;
 };
