@@ -56,6 +56,7 @@ struct AppendExtension {
   }  ///< for the record header
 };
 
+/// Flag bit 0 of the header: fresh.
 struct HalfExtension {
   std::uint32_t route_hash = 0;
   std::uint32_t tag_hash = 0;
@@ -67,7 +68,12 @@ struct HalfExtension {
   std::string_view transaction{};
   std::string_view group{};
   std::string_view client{};
+  bool fresh = false;  ///< begins a transaction whose id was not looked up among decided ones
   static constexpr RecordType kType = RecordType::kHalf;
+  static constexpr std::uint8_t kFresh = 1;
+  std::uint8_t flags() const {
+    return fresh ? kFresh : std::uint8_t{0};
+  }  ///< for the record header
 };
 
 /// Asks for a decision; apply says which one stands.
