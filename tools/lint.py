@@ -2,6 +2,7 @@
 """Checks the rules of the source tree that no compiler checks.
 
     tools/lint.py            the whole tree; prints path:line: [rule] message; exits 1 on a finding
+    tools/lint.py --format   lays out all C++ files instead
 
 Each rule is one small function from a File to findings (line, message), listed in RULES;
 tests/lint/ holds at least one bad file for each of them.
@@ -321,7 +322,12 @@ def read_text(path):
         return None
 
 
-def main():
+def format_tree():
+    paths = [path for path in tree_paths() if File(path, "").is_cpp]
+    return subprocess.run(["clang-format", "-i", *paths], cwd=TREE, check=False).returncode
+
+
+def check_tree():
     findings = []
     cpp_paths = []
     for path in tree_paths():
@@ -339,4 +345,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(format_tree() if sys.argv[1:] == ["--format"] else check_tree())

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Builds and runs the suites of `tools/dev test` and `tools/dev verify`.
+
+A line for each suite says how long it took; the last line is "N passed, N failed", which counts
+single test cases. A suite that cannot run says SKIPPED and why. Exits 1 when something failed.
+"""
+
+import dataclasses
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as xml
+
+TREE = pathlib.Path(__file__).resolve().parent.parent
+FUZZ_SECONDS = 20
+# Where a sanitizer is worth its time: memory everywhere, races where there are threads.
+ASAN_TESTS = "^test_(base|wire|net|store|core|server|producer|consumer|integration)$"
+TSAN_TESTS = "^test_(net|server|producer|consumer)$"
+
+
+@dataclasses.dataclass
+class Outcome:
+    name: str
+    passed: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    skipped: str = ""  # the reason
+
+    def __str__(self):
+        result = f"SKIPPED: {self.skipped}" if self.skipped else (
+            f"{self.passed} passed, {self.failed} failed")
+        return f"{self.name:<24} {self.seconds / 60:6.2f} min   {result}"
+
+
+def timed(outcome, started):
+    outcome.seconds = time.monotonic() - started
+    print(outcome, flush=True)
+    return outcome
+
+
+def build(preset):
+    """The build as a suite: None when it went well."""
+    started = time.monotonic()
+    run = subprocess.run(["tools/dev", "build", preset], cwd=TREE, check=False)
+    outcome = Outcome(f"{preset}: build", failed=int(run.returncode != 0))
+    return timed(outcome, started)
+
+
+def count_cases(output, ok):
+    """Passed and failed cases by the summary of Catch2 or unittest; else the program is one case."""
+    passed, failed = 0, 0
+    if m := re.search(r"All tests passed \(.* in (\d+) test cases?\)", output):
+        passed = int(m.group(1))
+    elif m := re.search(r"^test cases:.*", output, re.MULTILINE):
+        passed = sum(map(int, re.findall(r"(\d+) passed", m.group())))
+        failed = sum(map(int, re.findall(r"(\d+) failed", m.group())))
+    elif m := re.search(r"^Ran (\d+) tests? in", output, re.MULTILINE):
+        failed = sum(map(int, re.findall(r"(?:failures|errors)=(\d+)", output)))
+        passed = int(m.group(1)) - failed
+    elif ok:
+        passed = 1
+    if not ok and failed == 0:  # it crashed, ran into its time limit, or a sanitizer spoke at exit
+        failed = 1
+    return passed, failed
+
+
+def read_report(preset, report):
+    for case in xml.parse(report).getroot().iter("testcase"):
+        output = case.findtext("system-out") or ""
+        outcome = Outcome(f"{preset}: {case.get('name')}", seconds=float(case.get("time")))
+        if case.get("status") == "notrun":
+            reason = re.search(r"SKIPPED:? *(.*)", output)
+            outcome.skipped = reason.group(1) if reason else case.find("skipped").get("message")
+        else:
+            outcome.passed, outcome.failed = count_cases(output, case.get("status") == "run")
+        yield outcome
+
+
+def run_tests(preset, select="."):
+    """Runs the tests of a build tree whose names match `select`."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = pathlib.Path(folder) / "report.xml"
+        # TSan does not know the address layouts of newer kernels; setarch -R fixes the layout.
+        command = ["setarch", "-R"] if preset == "tsan" else []
+        command += ["ctest", "--test-dir", f"build/{preset}", "--tests-regex", select,
+                    "--parallel", str(os.cpu_count()), "--output-on-failure",
+                    "--output-junit", str(report), "--no-tests=ignore",
+                    "--test-output-size-passed", "1000000", "--test-output-size-failed", "1000000"]
+        subprocess.run(command, cwd=TREE, check=False)
+        outcomes = list(read_report(preset, report)) if report.exists() else []
+    if not outcomes:
+        outcomes = [Outcome(f"{preset}: tests", skipped=f"no test matches {select}")]
+    return outcomes
+
+
+def build_and_test(preset, select="."):
+    built = build(preset)
+    return [built] if built.failed else [built, *run_tests(preset, select)]
+
+
+def fuzz(program):
+    """New inputs go to a temporary folder; an input that crashes stays in build/fuzz."""
+    started = time.monotonic()
+    corpus = TREE / "tests/fuzz/corpus" / program.name.removeprefix("fuzz_")
+    with tempfile.TemporaryDirectory() as found:
+        inputs = [found, *([str(corpus)] if corpus.is_dir() else [])]
+        run = subprocess.run(
+            [program, f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048",
+             "-print_final_stats=1", f"-artifact_prefix={TREE}/build/fuzz/", *inputs],
+            capture_output=True, text=True, errors="replace", check=False)
+    if run.returncode:
+        print(run.stderr[-5000:])
+    executed = re.search(r"number_of_executed_units: (\d+)", run.stderr)
+    name = f"fuzz: {program.name}"
+    print(f"{name}: {executed.group(1) if executed else 0} inputs")
+    return timed(Outcome(name, int(run.returncode == 0), int(run.returncode != 0)), started)
+
+
+def build_and_fuzz():
+    built = build("fuzz")
+    if built.failed:
+        return [built]
+    programs = sorted((TREE / "build/fuzz/bin").glob("fuzz_*"))
+    if not programs:
+        return [built, Outcome("fuzz", skipped="there is no fuzz target")]
+    return [built, *map(fuzz, programs)]
+
+
+def main():
+    if sys.argv[1:] == ["test"]:
+        outcomes = build_and_test("release")
+    elif sys.argv[1:] == ["verify"]:
+        outcomes = [*build_and_test("asan", ASAN_TESTS), *build_and_test("tsan", TSAN_TESTS),
+                    *build_and_fuzz()]
+    else:
+        sys.exit("usage: tools/suites.py test|verify")
+    print()
+    for outcome in outcomes:
+        print(outcome)
+    failed = sum(outcome.failed for outcome in outcomes)
+    print(f"{sum(outcome.passed for outcome in outcomes)} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
