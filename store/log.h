@@ -26,6 +26,8 @@ struct LogOptions {
   ShardId shard{};
   std::uint64_t segment_bytes = 256ull << 20;
   LogId new_log_id{};  ///< used when the directory is empty
+  /// Called once, before the first visit: whose entries they are. May be empty.
+  std::function<void(LogId)> identified{};
 };
 
 /// Where replay begins, as a checkpoint remembers it. index 0: from the first entry of the log.
