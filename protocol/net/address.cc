@@ -12,7 +12,7 @@ Result<Address> parse_address(std::string_view text) {
   if (colon == std::string_view::npos) return refused();
   std::string_view host = text.substr(0, colon);
   const std::string_view port = text.substr(colon + 1);
-  const bool in_brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  const bool in_brackets = host.size() >= 2 && host.front() == '[' && host.back() == ']';
   if (in_brackets) host = host.substr(1, host.size() - 2);
   // An IPv6 address without brackets could mean two things.
   if (host.empty() || (!in_brackets && host.find(':') != std::string_view::npos)) return refused();
