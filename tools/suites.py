@@ -18,7 +18,8 @@ import xml.etree.ElementTree as xml
 TREE = pathlib.Path(__file__).resolve().parent.parent
 FUZZ_SECONDS = 20
 # Where a sanitizer is worth its time: memory everywhere, races where there are threads.
-ASAN_TESTS = "^test_(base|wire|net|store|core|server|producer|consumer|integration)$"
+ASAN_TESTS = (
+    "^test_(base|wire|net|format|store|core|server|producer|consumer|integration)$")
 TSAN_TESTS = "^test_(net|server|producer|consumer)$"
 
 
