@@ -29,6 +29,11 @@ inline constexpr std::uint32_t kWindow = 1'024;  // requests in flight per conne
 inline constexpr std::uint32_t kConnectionsMax = 10'000;
 inline constexpr std::uint32_t kConnectionsBeforeHelloPerAddressMax = 256;
 
+inline constexpr std::int64_t kClosingMs = 1'000;  // to write what is left and see the peer close
+inline constexpr std::size_t kUnsentSoftBytes = 1u << 20;     // above: not read from, grants wait
+inline constexpr std::size_t kUnsentBytesMax = 64u << 20;     // above: closed as too slow a reader
+inline constexpr std::size_t kReceiveMemoryMax = 256u << 20;  // of the broker, for received bytes
+
 inline constexpr std::uint32_t kQueuesDefault = 4;
 inline constexpr std::uint32_t kQueuesMax = 1'024;
 inline constexpr std::uint32_t kTopicsMax = 10'000;

@@ -52,6 +52,16 @@ struct PingRequest {};
 struct PingResponse {
   std::int64_t broker_time_ms = 0;
 };
+struct StatsRequest {};
+struct StatValue {
+  std::string name{};
+  std::uint64_t value = 0;
+};
+/// Counters of the broker since its start, and what its process uses now. Which ones there are may
+/// change with every version.
+struct StatsResponse {
+  std::vector<StatValue> values{};
+};
 
 // --- topics and groups ---
 struct CreateTopicRequest {

@@ -173,4 +173,22 @@ Result<void> from_wire(const pb::PingResponse& from, PingResponse& to) {
   return {};
 }
 
+void to_wire(const StatsRequest&, pb::StatsRequest&) {}
+Result<void> from_wire(const pb::StatsRequest&, StatsRequest&) { return {}; }
+
+void to_wire(const StatsResponse& from, pb::StatsResponse& to) {
+  for (const StatValue& value : from.values) {
+    pb::StatValue* added = to.add_values();
+    added->set_name(value.name);
+    added->set_value(value.value);
+  }
+}
+
+Result<void> from_wire(const pb::StatsResponse& from, StatsResponse& to) {
+  to.values.reserve(static_cast<std::size_t>(from.values_size()));
+  for (const pb::StatValue& value : from.values())
+    to.values.push_back({value.name(), value.value()});
+  return {};
+}
+
 }  // namespace tally::wire
