@@ -34,6 +34,7 @@ struct HelloRequest {
   std::string client{};      ///< identity; until authentication exists, the name it gives
   std::string software{};    ///< for people: "tally-cli 1.0"
   std::uint32_t window = 0;  ///< requests in flight wanted; 0: as many as granted
+  bool operator==(const HelloRequest&) const = default;
 };
 struct HelloResponse {
   std::uint32_t version = 1;
@@ -47,10 +48,14 @@ struct HelloResponse {
   std::int64_t ping_ms = 0;
   std::int64_t first_check_ms = 0;  ///< defaults that a producer needs to set its own deadline
   std::int64_t transaction_lifetime_ms = 0;
+  bool operator==(const HelloResponse&) const = default;
 };
-struct PingRequest {};
+struct PingRequest {
+  bool operator==(const PingRequest&) const = default;
+};
 struct PingResponse {
   std::int64_t broker_time_ms = 0;
+  bool operator==(const PingResponse&) const = default;
 };
 struct StatsRequest {};
 struct StatValue {
@@ -67,6 +72,7 @@ struct StatsResponse {
 struct CreateTopicRequest {
   std::string topic{};
   std::uint32_t queues = 0;  ///< 0: the default
+  bool operator==(const CreateTopicRequest&) const = default;
 };
 struct QueueInfo {
   QueueId queue{};
@@ -78,19 +84,23 @@ struct TopicInfo {
   TopicUid uid{};
   std::string name{};
   std::vector<QueueInfo> queues{};
+  bool operator==(const TopicInfo&) const = default;
 };
 /// Repeating with the same settings is OK and answers the same; other settings: TOPIC_EXISTS.
 struct CreateTopicResponse {
   TopicInfo topic{};
+  bool operator==(const CreateTopicResponse&) const = default;
 };
 struct ListTopicsRequest {
   std::string name{};   ///< one topic (TOPIC_NOT_FOUND when missing), or empty for a page of all
   std::string after{};  ///< page: names greater than this
   std::uint32_t limit = 0;  ///< 0: the largest page
+  bool operator==(const ListTopicsRequest&) const = default;
 };
 struct ListTopicsResponse {
   std::vector<TopicInfo> topics{};  ///< by name
   bool more = false;
+  bool operator==(const ListTopicsResponse&) const = default;
 };
 struct GroupQueueInfo {
   std::string topic{};
@@ -101,19 +111,23 @@ struct GroupQueueInfo {
   std::uint64_t retrying = 0;       ///< nacked or expired, waiting to be granted again
   std::uint64_t dead_lettered = 0;  ///< so far
   std::uint64_t unsettled = 0;      ///< backlog: next - floor - settled above floor + retrying
+  bool operator==(const GroupQueueInfo&) const = default;
 };
 struct GroupInfo {
   std::string name{};
   std::vector<GroupQueueInfo> queues{};  ///< by topic, queue
+  bool operator==(const GroupInfo&) const = default;
 };
 struct ListGroupsRequest {
   std::string name{};
   std::string after{};
   std::uint32_t limit = 0;
+  bool operator==(const ListGroupsRequest&) const = default;
 };
 struct ListGroupsResponse {
   std::vector<GroupInfo> groups{};
   bool more = false;
+  bool operator==(const ListGroupsResponse&) const = default;
 };
 
 // --- sending ---
@@ -123,11 +137,13 @@ struct SendRequest {
   /// 0: none; else (producer, sequence) names the message for deduplication
   std::uint64_t producer = 0;
   std::uint64_t sequence = 0;
+  bool operator==(const SendRequest&) const = default;
 };
 struct SendResponse {
   Lsn lsn{};  ///< with the session's log id: the message uid
   QueueId queue{};
   Offset offset{};
+  bool operator==(const SendResponse&) const = default;
 };
 
 // --- transactions ---
@@ -141,11 +157,13 @@ struct PrepareRequest {
   bool fresh = false;  ///< made by an SDK for this very first PREPARE: the broker skips the look-up
   std::int64_t first_check_ms = 0;  ///< after PREPARE; 0: the broker's default
   std::int64_t lifetime_ms = 0;     ///< 0: the broker's default
+  bool operator==(const PrepareRequest&) const = default;
 };
 struct PrepareResponse {
   Handle handle{};
   std::int64_t first_check_at_ms = 0;  ///< broker time
   std::int64_t expires_at_ms = 0;      ///< broker time at which the lifetime is over
+  bool operator==(const PrepareResponse&) const = default;
 };
 struct EndRequest {
   std::string transaction{};
@@ -155,14 +173,17 @@ struct EndRequest {
   std::uint32_t messages = 0;  ///< 0: as many as stored (operators)
   bool by_operator = false;
   std::string reason{};  ///< operators', for people
+  bool operator==(const EndRequest&) const = default;
 };
 struct EndResponse {
   Winner result{};
   bool repeated = false;  ///< decided before, the same way
+  bool operator==(const EndResponse&) const = default;
 };
 struct CheckRecord {
   std::int64_t delivered_at_ms = 0;
   std::string client{};  ///< who was asked
+  bool operator==(const CheckRecord&) const = default;
 };
 struct TransactionInfo {
   std::string id{};
@@ -170,8 +191,8 @@ struct TransactionInfo {
   std::string client{};  ///< identity that prepared it
   StoreId store{};
   TransactionState state{};
-  std::vector<std::string>
-      topics{};  ///< of its messages, in their order; empty when decided and compacted
+  /// Of its messages, in their order; empty when decided and compacted.
+  std::vector<std::string> topics{};
   std::uint32_t messages = 0;
   Handle handle{};                    ///< time_ms: prepared at
   std::int64_t next_check_at_ms = 0;  ///< 0: none
@@ -181,22 +202,27 @@ struct TransactionInfo {
   std::int64_t decided_at_ms = 0;
   std::string reason{};
   std::vector<CheckRecord> check_records{};
+  bool operator==(const TransactionInfo&) const = default;
 };
 struct ShowTransactionRequest {
   std::string transaction{};
+  bool operator==(const ShowTransactionRequest&) const = default;
 };
 struct ShowTransactionResponse {
   TransactionInfo transaction{};
+  bool operator==(const ShowTransactionResponse&) const = default;
 };
 struct ListTransactionsRequest {
   std::uint32_t state = 0;  ///< a TransactionState, or 0 for all
   std::string after{};      ///< page: ids greater than this
   std::uint32_t limit = 0;
+  bool operator==(const ListTransactionsRequest&) const = default;
 };
 struct ListTransactionsResponse {
   std::vector<TransactionInfo> transactions{};  ///< by id
   bool more = false;
   std::string next_after{};  ///< for the next page (a page may be empty and yet not the last)
+  bool operator==(const ListTransactionsResponse&) const = default;
 };
 
 // --- check-back ---
@@ -205,8 +231,11 @@ struct ListTransactionsResponse {
 struct RegisterCheckerRequest {
   std::string group{};
   std::vector<StoreId> stores{};
+  bool operator==(const RegisterCheckerRequest&) const = default;
 };
-struct RegisterCheckerResponse {};
+struct RegisterCheckerResponse {
+  bool operator==(const RegisterCheckerResponse&) const = default;
+};
 /// Broker to client. The answer to this request is only the receipt; the verdict comes as
 /// AnswerCheck.
 struct CheckRequest {
@@ -219,17 +248,22 @@ struct CheckRequest {
   std::uint32_t attempt = 0;    ///< 1 …
   /// until the lifetime is over, by broker time; negative when past
   std::int64_t expires_in_ms = 0;
+  bool operator==(const CheckRequest&) const = default;
 };
-struct CheckResponse {};
+struct CheckResponse {
+  bool operator==(const CheckResponse&) const = default;
+};
 struct AnswerCheckRequest {
   std::string transaction{};
   std::uint64_t challenge = 0;
   Decision decision{};
   std::uint32_t messages = 0;  ///< count for COMMIT; 0: as stored
   std::string reason{};
+  bool operator==(const AnswerCheckRequest&) const = default;
 };
 struct AnswerCheckResponse {
   Winner result{};  ///< state kPending after UNKNOWN
+  bool operator==(const AnswerCheckResponse&) const = default;
 };
 
 // --- delivery ---
@@ -242,6 +276,7 @@ struct ReceiveRequest {
   std::uint32_t bytes_max = 0;  ///< 0: the broker's limit
   std::int64_t wait_ms = 0;
   std::int64_t lease_ms = 0;  ///< 0: the broker's default
+  bool operator==(const ReceiveRequest&) const = default;
 };
 struct DeliveryHeader {
   Lsn lsn{};  ///< of first storage; with the log id: the message uid
@@ -249,11 +284,13 @@ struct DeliveryHeader {
   Offset offset{};
   std::uint32_t attempt = 1;
   std::uint32_t block_bytes = 0;  ///< of its block in the payload
+  bool operator==(const DeliveryHeader&) const = default;
 };
 struct ReceiveResponse {
   EntryIndex applied{};
   std::int64_t lease_ms = 0;
   std::vector<DeliveryHeader> deliveries{};
+  bool operator==(const ReceiveResponse&) const = default;
 };
 enum class SettleAction : std::uint8_t { kAck = 1, kNack = 2, kDeadLetter = 3 };
 struct SettleItem {
@@ -262,29 +299,35 @@ struct SettleItem {
   std::uint32_t attempt = 0;
   SettleAction action{};
   std::int64_t delay_ms = -1;  ///< nack: until the next grant; -1: the group's back-off
+  bool operator==(const SettleItem&) const = default;
 };
 struct SettleRequest {
   std::string topic{};
   std::string group{};
   std::vector<SettleItem> items{};
+  bool operator==(const SettleRequest&) const = default;
 };
 struct SettleResponse {
   EntryIndex applied{};
   std::vector<ErrorCode> results{};  ///< one per item: kOk or kLeaseLost
+  bool operator==(const SettleResponse&) const = default;
 };
 struct LeaseItem {
   QueueId queue{};
   Offset offset{};
   std::uint32_t attempt = 0;
+  bool operator==(const LeaseItem&) const = default;
 };
 struct ExtendLeaseRequest {
   std::string topic{};
   std::string group{};
   std::int64_t lease_ms = 0;  ///< from now; 0: the broker's default
   std::vector<LeaseItem> items{};
+  bool operator==(const ExtendLeaseRequest&) const = default;
 };
 struct ExtendLeaseResponse {
   std::vector<ErrorCode> results{};
+  bool operator==(const ExtendLeaseResponse&) const = default;
 };
 
 #define TALLY_REQUEST(Name, kind, sender, lane) , Name##Request
