@@ -84,7 +84,7 @@ BANNED_CALLS = [
     (r"\bstd::(cout|cerr|clog)\b|\bf?printf\s*\(|\bputs\s*\(",
      PROGRAMS, "log it, or return it to the caller"),
     (r"\bassert\s*\(", [], "use TALLY_CHECK, which release builds keep"),
-    (r"^(?!.*_ptr<).*\bnew\s+\w|\bdelete(\[\]|\s)\s*\w", [], "use std::make_unique or a value"),
+    (r"^(?!.*(_ptr<|\.reset\()).*\bnew\s+\w|\bdelete(\[\]|\s)\s*\w", [], "use std::make_unique or a value"),
 ]
 
 FILE_LINES_MAX = 450
