@@ -29,9 +29,11 @@ class File {
   /// come from the disk.
   virtual Result<std::optional<std::size_t>> read_cached(std::uint64_t position, char* to,
                                                          std::size_t size) const = 0;
-  virtual Result<void> sync() = 0;  ///< fdatasync
-  virtual Result<void> allocate(std::uint64_t bytes) = 0;
-  virtual Result<void> truncate(std::uint64_t bytes) = 0;
+  virtual Result<void> sync() = 0;                         ///< fdatasync
+  virtual Result<void> allocate(std::uint64_t bytes) = 0;  ///< grows the file; its new bytes are 0
+  /// Writes zeroes past the page cache where that is possible. Position and size: whole pages that
+  /// nobody else writes meanwhile.
+  virtual Result<void> write_zeroes(std::uint64_t position, std::uint64_t bytes) = 0;
   virtual Result<std::uint64_t> size() const = 0;
   virtual Result<void> drop_cache() = 0;  ///< posix_fadvise DONTNEED of the whole file
 };
@@ -41,9 +43,9 @@ class FileSystem {
   virtual ~FileSystem() = default;
   enum class Mode : std::uint8_t { kRead, kReadWrite, kCreate };  ///< kCreate: must not exist
   virtual Result<std::unique_ptr<File>> open(const std::string& path, Mode mode) = 0;
-  virtual Result<std::vector<std::string>> list(
-      const std::string& directory) = 0;  ///< names, sorted
+  virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;  ///< sorted
   virtual Result<bool> exists(const std::string& path) = 0;
+  /// Makes it and its parents; the names of new ones are synced.
   virtual Result<void> make_directories(const std::string& path) = 0;
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
   virtual Result<void> remove(const std::string& path) = 0;

@@ -28,6 +28,9 @@ struct LogOptions {
   LogId new_log_id{};  ///< used when the directory is empty
   /// Called once, before the first visit: whose entries they are. May be empty.
   std::function<void(LogId)> identified{};
+  /// A thread of the log makes the next segment before it is needed. False: the roll makes it, so
+  /// that everything happens in one thread (simulation, crash tests).
+  bool prepare_ahead = true;
 };
 
 /// Where replay begins, as a checkpoint remembers it. index 0: from the first entry of the log.

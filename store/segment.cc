@@ -1,0 +1,173 @@
+#include "store/segment.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/checksum.h"
+#include "protocol/base/fail_point.h"
+#include "store/entry.h"
+
+namespace tally::store {
+namespace {
+
+constexpr std::string_view kMagic = "TALLYLOG";
+constexpr std::string_view kSuffix = ".log";
+constexpr std::size_t kBaseDigits = 20;
+constexpr std::size_t kChecksumOffset = kSegmentHeaderBytes - sizeof(std::uint64_t);
+
+Error damaged(const std::string& path, std::string_view what) {
+  return Error(ErrorCode::kDataDamaged, path + ": " + std::string(what));
+}
+
+Result<std::shared_ptr<const Segment>> open_segment(FileSystem& files, const std::string& path,
+                                                    FileSystem::Mode mode) {
+  auto segment = std::make_shared<Segment>();
+  segment->path = path;
+  TALLY_TRY(segment->file, files.open(path, mode));
+  TALLY_TRY(segment->file_bytes, segment->file->size());
+  std::string raw(kSegmentHeaderBytes, '\0');
+  TALLY_TRY(const std::size_t got, segment->file->read(0, raw.data(), raw.size()));
+  if (got < raw.size()) return damaged(path, "shorter than a segment's header");
+  TALLY_TRY(segment->header, SegmentHeader::decode(raw, path));
+  return std::shared_ptr<const Segment>(std::move(segment));
+}
+
+/// Checks a segment against its name, the shard, and the one before it.
+Result<void> check_order(const Segment& segment, Lsn named, ShardId shard, const Segment* before) {
+  const SegmentHeader& header = segment.header;
+  if (header.shard != shard) {
+    return Error(ErrorCode::kDataFormat, segment.path + ": belongs to shard " +
+                                             std::to_string(header.shard.value) + ", not to " +
+                                             std::to_string(shard.value));
+  }
+  if (header.base != named) {
+    return damaged(segment.path, "begins at LSN " + std::to_string(header.base.value) +
+                                     ", which is not its name");
+  }
+  if (before == nullptr) {
+    if (header.base == Lsn(0)) return {};
+    return damaged(segment.path, "the log's earlier segments, from LSN 0 on, are missing");
+  }
+  if (header.log != before->header.log) {
+    return damaged(segment.path, "belongs to another log than " + before->path);
+  }
+  // A full segment leaves less room than the first entry of the next one takes, so that a missing
+  // segment always shows as a gap.
+  if (header.base > before->limit()) {
+    return damaged(segment.path, "the segment before it is missing, LSN " +
+                                     std::to_string(before->limit().value) + " to " +
+                                     std::to_string(header.base.value));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string SegmentHeader::encode() const {
+  std::string raw;
+  raw.reserve(kSegmentHeaderBytes);
+  ByteWriter out(raw);
+  out.put_bytes(kMagic);
+  out.put(kSegmentFormat);
+  out.put(shard.value);
+  out.put_bytes(log.view());
+  out.put(epoch);
+  out.put(base.value);
+  raw.resize(kChecksumOffset, '\0');
+  out.put(checksum(raw));
+  return raw;
+}
+
+Result<SegmentHeader> SegmentHeader::decode(std::string_view bytes, const std::string& path) {
+  ByteReader in(bytes.substr(0, kSegmentHeaderBytes));
+  if (in.get_bytes(kMagic.size()) != kMagic) {
+    return damaged(path, "does not begin as a segment of a log");
+  }
+  // Before the checksum: another version may have its own.
+  if (const auto version = in.get<std::uint32_t>(); version != kSegmentFormat) {
+    return Error(ErrorCode::kDataFormat, path + ": has format version " + std::to_string(version) +
+                                             "; this program knows version " +
+                                             std::to_string(kSegmentFormat));
+  }
+  const std::string_view covered = bytes.substr(0, kChecksumOffset);
+  if (checksum(covered) != load_le<std::uint64_t>(bytes.data() + kChecksumOffset)) {
+    return damaged(path, "the segment's header does not match its checksum");
+  }
+  SegmentHeader header;
+  header.shard = ShardId(in.get<std::uint32_t>());
+  const std::string_view id = in.get_bytes(header.log.bytes.size());
+  std::copy(id.begin(), id.end(), header.log.bytes.begin());
+  header.epoch = in.get<std::uint64_t>();
+  header.base = Lsn(in.get<std::uint64_t>());
+  if (header.base.value % kEntryAlignment != 0) return damaged(path, "its base is no LSN");
+  return header;
+}
+
+std::string segment_name(Lsn base) {
+  std::string digits = std::to_string(base.value);
+  return std::string(kBaseDigits - digits.size(), '0').append(digits).append(kSuffix);
+}
+
+std::optional<Lsn> parse_segment_name(std::string_view name) {
+  if (name.size() != kBaseDigits + kSuffix.size() || !name.ends_with(kSuffix)) return std::nullopt;
+  const std::string_view digits = name.substr(0, kBaseDigits);
+  Lsn base;
+  const auto [end, failure] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), base.value);
+  if (failure != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return base;
+}
+
+const Segment* find_segment(const Segments& segments, Lsn lsn) {
+  const auto after = std::upper_bound(
+      segments.begin(), segments.end(), lsn,
+      [](Lsn value, const std::shared_ptr<const Segment>& item) { return value < item->base(); });
+  return after == segments.begin() ? nullptr : std::prev(after)->get();
+}
+
+Result<Segments> open_segments(FileSystem& files, const std::string& directory, ShardId shard,
+                               FileSystem::Mode tail_mode) {
+  TALLY_TRY(const std::vector<std::string> names, files.list(directory));
+  std::vector<Lsn> bases;
+  for (const std::string& name : names) {
+    if (const auto base = parse_segment_name(name)) {
+      bases.push_back(*base);
+    } else if (name != kNextSegmentName && name != kLockName) {
+      return Error(ErrorCode::kDataFormat, directory + ": " + name + " is no file of a log");
+    }
+  }
+  std::sort(bases.begin(), bases.end());
+  Segments segments;
+  for (const Lsn base : bases) {
+    const auto mode = base == bases.back() ? tail_mode : FileSystem::Mode::kRead;
+    TALLY_TRY(auto segment, open_segment(files, directory + "/" + segment_name(base), mode));
+    TALLY_TRY_VOID(
+        check_order(*segment, base, shard, segments.empty() ? nullptr : segments.back().get()));
+    segments.push_back(std::move(segment));
+  }
+  return segments;
+}
+
+Result<std::shared_ptr<const Segment>> name_segment(FileSystem& files, const std::string& directory,
+                                                    std::unique_ptr<File> file,
+                                                    const SegmentHeader& header) {
+  auto segment = std::make_shared<Segment>();
+  segment->header = header;
+  segment->path = directory + "/" + segment_name(header.base);
+  segment->file = std::move(file);
+  TALLY_TRY(segment->file_bytes, segment->file->size());
+  std::string raw = header.encode();
+  const iovec piece{raw.data(), raw.size()};
+  TALLY_TRY_VOID(segment->file->write(0, {&piece, 1}));
+  // A segment's name promises a whole header and that everything before its base is durable.
+  TALLY_TRY_VOID(segment->file->sync());
+  TALLY_FAIL_POINT("log.roll.after_header");
+  TALLY_TRY_VOID(files.rename(directory + "/" + std::string(kNextSegmentName), segment->path));
+  TALLY_FAIL_POINT("log.roll.after_rename");
+  TALLY_TRY_VOID(files.sync_directory(directory));
+  TALLY_FAIL_POINT("log.roll.after_directory_sync");
+  return std::shared_ptr<const Segment>(std::move(segment));
+}
+
+}  // namespace tally::store
