@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "protocol/base/clock.h"
-#include "tests/producer/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 using tally::Decision;
 using tally::ErrorCode;

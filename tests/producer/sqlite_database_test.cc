@@ -6,7 +6,7 @@
 #include <tally/sqlite.hpp>
 #include <thread>
 
-#include "tests/producer/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 using tally::Decision;
 using tally::ErrorCode;
