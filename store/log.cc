@@ -14,7 +14,7 @@ namespace tally::store {
 namespace {
 
 /// So much of the first free part of a log is written with zeroes before it is served.
-constexpr std::uint64_t kZeroesAtOpenBytes = 32u << 20;
+constexpr std::uint64_t kZeroesAtOpenBytes = 16u << 20;
 const std::array<char, kPageBytes> zero_page{};
 
 std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {

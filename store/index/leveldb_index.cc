@@ -1,0 +1,188 @@
+#include <leveldb/cache.h>
+#include <leveldb/db.h>
+#include <leveldb/filter_policy.h>
+#include <leveldb/write_batch.h>
+
+#include <cstring>
+#include <filesystem>
+#include <mutex>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/checksum.h"
+#include "protocol/base/fail_point.h"
+#include "store/index_store.h"
+
+namespace tally::store {
+namespace {
+
+constexpr std::size_t kWriteBufferBytes = 4u << 20;
+constexpr std::size_t kCacheBytes = 8u << 20;
+constexpr int kOpenFilesMax = 256;
+constexpr int kFilterBitsPerKey = 10;
+
+constexpr std::string_view kPositionKey{"\0position", 9};
+constexpr std::uint32_t kPositionFormat = 1;
+constexpr std::size_t kPositionBytes = 52;
+
+leveldb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+std::string_view view(const leveldb::Slice& text) { return {text.data(), text.size()}; }
+
+/// 0 u32 format · 4 u64 applied index · 12 u64 next LSN · 20 u64 entry checksum · 28 16 log id ·
+/// 44 u64 XXH3-64 over bytes 0-43
+std::string encode(const ReplayFrom& position) {
+  std::string raw;
+  ByteWriter out(raw);
+  out.put(kPositionFormat);
+  out.put(position.applied.value);
+  out.put(position.next.value);
+  out.put(position.entry_checksum);
+  out.put_bytes(position.log.view());
+  out.put(checksum(raw));
+  return raw;
+}
+
+std::optional<ReplayFrom> decode(const std::string& raw) {
+  if (raw.size() != kPositionBytes) return std::nullopt;
+  const char* at = raw.data();
+  const std::string_view covered(at, kPositionBytes - sizeof(std::uint64_t));
+  if (checksum(covered) != load_le<std::uint64_t>(at + covered.size())) return std::nullopt;
+  if (load_le<std::uint32_t>(at) != kPositionFormat) return std::nullopt;
+  ReplayFrom position;
+  position.applied = EntryIndex(load_le<std::uint64_t>(at + 4));
+  position.next = Lsn(load_le<std::uint64_t>(at + 12));
+  position.entry_checksum = load_le<std::uint64_t>(at + 20);
+  std::memcpy(position.log.bytes.data(), at + 28, position.log.bytes.size());
+  return position;
+}
+
+/// LevelDB tells causes only in its messages, which end as strerror() of the cause.
+Error error_of(const leveldb::Status& status, std::string_view action) {
+  const std::string text = status.ToString();
+  const std::string message = "index: " + std::string(action) + ": " + text;
+  if (text.ends_with(std::strerror(ENOSPC)) || text.ends_with(std::strerror(EDQUOT))) {
+    return Error(ErrorCode::kDiskFull, message);
+  }
+  if (text.find("/LOCK: ") != std::string::npos) return Error(ErrorCode::kDataLocked, message);
+  return Error(status.IsIOError() ? ErrorCode::kIo : ErrorCode::kDataDamaged, message);
+}
+
+class LevelDbIndex final : public IndexStore {
+ public:
+  explicit LevelDbIndex(std::string directory)
+      : directory_(std::move(directory)),
+        cache_(leveldb::NewLRUCache(kCacheBytes)),
+        filter_(leveldb::NewBloomFilterPolicy(kFilterBitsPerKey)) {}
+
+  Result<std::shared_ptr<leveldb::DB>> open() const {
+    const std::lock_guard lock(mutex_);
+    if (db_) return db_;
+    leveldb::Options options;
+    options.create_if_missing = true;
+    options.paranoid_checks = true;
+    options.write_buffer_size = kWriteBufferBytes;
+    options.block_cache = cache_.get();
+    options.filter_policy = filter_.get();
+    options.max_open_files = kOpenFilesMax;
+    leveldb::DB* opened = nullptr;
+    const leveldb::Status status = leveldb::DB::Open(options, directory_, &opened);
+    if (!status.ok()) return error_of(status, "open");
+    db_.reset(opened);
+    return db_;
+  }
+
+  Result<void> write(const IndexBatch& batch) override {
+    TALLY_TRY(const auto db, open());
+    leveldb::WriteBatch writes;
+    for (const IndexBatch::Operation& operation : batch.operations) {
+      if (operation.value) {
+        writes.Put(slice(operation.key), slice(*operation.value));
+      } else {
+        writes.Delete(slice(operation.key));
+      }
+    }
+    writes.Put(slice(kPositionKey), encode(batch.position));
+    leveldb::WriteOptions options;
+    options.sync = true;
+    TALLY_FAIL_POINT("index.checkpoint.before_write");
+    const leveldb::Status status = db->Write(options, &writes);
+    TALLY_FAIL_POINT("index.checkpoint.after_write");
+    if (status.ok()) return {};
+    Error error = error_of(status, "write");
+    // LevelDB stays closed to writes after an error: a later call opens it anew.
+    if (error.code == ErrorCode::kDiskFull) close();
+    return error;
+  }
+
+  Result<std::optional<std::string>> get(std::string_view key) const override {
+    TALLY_TRY(const auto db, open());
+    std::string value;
+    const leveldb::Status status = db->Get(verified(), slice(key), &value);
+    if (status.IsNotFound()) return std::optional<std::string>();
+    if (!status.ok()) return error_of(status, "read");
+    return std::optional<std::string>(std::move(value));
+  }
+
+  Result<void> scan(
+      std::string_view from, std::string_view to,
+      const std::function<bool(std::string_view, std::string_view)>& visit) const override {
+    TALLY_TRY(const auto db, open());
+    leveldb::ReadOptions options = verified();
+    options.fill_cache = false;
+    const std::unique_ptr<leveldb::Iterator> at(db->NewIterator(options));
+    for (at->Seek(slice(from)); at->Valid() && view(at->key()) < to; at->Next()) {
+      if (view(at->key()) == kPositionKey) continue;
+      if (!visit(view(at->key()), view(at->value()))) break;
+    }
+    if (!at->status().ok()) return error_of(at->status(), "read");
+    return {};
+  }
+
+  Result<std::optional<ReplayFrom>> position() const override {
+    TALLY_TRY(const auto raw, get(kPositionKey));
+    if (!raw) return std::optional<ReplayFrom>();
+    const auto position = decode(*raw);
+    if (!position) return Error(ErrorCode::kDataDamaged, "index: its position does not decode");
+    return position;
+  }
+
+ private:
+  static leveldb::ReadOptions verified() {
+    leveldb::ReadOptions options;
+    options.verify_checksums = true;
+    return options;
+  }
+
+  void close() {
+    const std::lock_guard lock(mutex_);
+    db_.reset();  // readers that are inside keep it until they leave
+  }
+
+  const std::string directory_;
+  const std::unique_ptr<leveldb::Cache> cache_;
+  const std::unique_ptr<const leveldb::FilterPolicy> filter_;
+  mutable std::mutex mutex_{};
+  mutable std::shared_ptr<leveldb::DB> db_{};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<IndexStore>> open_leveldb_index(const std::string& directory) {
+  std::error_code failure;
+  std::filesystem::create_directories(directory, failure);
+  if (failure) {
+    return Error(failure == std::errc::no_space_on_device ? ErrorCode::kDiskFull : ErrorCode::kIo,
+                 "index: create " + directory + ": " + failure.message());
+  }
+  auto index = std::make_unique<LevelDbIndex>(directory);
+  if (auto opened = index->open(); !opened) return std::move(opened).error();
+  if (auto position = index->position(); !position) return std::move(position).error();
+  return std::unique_ptr<IndexStore>(std::move(index));
+}
+
+Result<void> destroy_leveldb_index(const std::string& directory) {
+  const leveldb::Status status = leveldb::DestroyDB(directory, leveldb::Options());
+  if (!status.ok()) return error_of(status, "remove");
+  return {};
+}
+
+}  // namespace tally::store
