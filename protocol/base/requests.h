@@ -57,15 +57,19 @@ struct PingResponse {
   std::int64_t broker_time_ms = 0;
   bool operator==(const PingResponse&) const = default;
 };
-struct StatsRequest {};
+struct StatsRequest {
+  bool operator==(const StatsRequest&) const = default;
+};
 struct StatValue {
   std::string name{};
   std::uint64_t value = 0;
+  bool operator==(const StatValue&) const = default;
 };
 /// Counters of the broker since its start, and what its process uses now. Which ones there are may
 /// change with every version.
 struct StatsResponse {
   std::vector<StatValue> values{};
+  bool operator==(const StatsResponse&) const = default;
 };
 
 // --- topics and groups ---
