@@ -102,8 +102,9 @@ class Client::Connection {
     now_us_ = system_clock().boot_us();
     work();
     channel_.deliver_refusals();
-    if (const std::string_view bytes = channel_.start_write(); !bytes.empty()) write(bytes);
-    channel_.deliver_refusals();  // of start_write
+    do {  // the callback of a request that start_write() refused may ask again
+      if (const std::string_view bytes = channel_.start_write(); !bytes.empty()) write(bytes);
+    } while (channel_.deliver_refusals());
     arm_tick();
   }
 
@@ -290,8 +291,13 @@ Result<std::unique_ptr<Client>> Client::start(ClientOptions options, Callbacks c
   if (address.port == 0 || options.connect_ms <= 0) {
     return Error(ErrorCode::kInvalidArgument, "a client needs a port and time to connect");
   }
-  return std::unique_ptr<Client>(new Client(
-      std::make_shared<Connection>(std::move(options), std::move(callbacks), std::move(address))));
+  try {
+    return std::unique_ptr<Client>(new Client(std::make_shared<Connection>(
+        std::move(options), std::move(callbacks), std::move(address))));
+  } catch (const std::system_error& error) {
+    return Error(ErrorCode::kOverloaded,
+                 std::string("the machine gives no thread or descriptor: ") + error.what());
+  }
 }
 
 Client::Client(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {}

@@ -5,9 +5,10 @@
 // 5 s, with jitter). Requests may be asked at any time; while there is no connection they wait until their deadline. Requests
 // in flight when a connection breaks end with DISCONNECTED (outcome unknown); the caller decides about repeating them.
 // Concurrency: every member function is thread-safe. All callbacks run on the client's one network thread, in batches: all
-// that was answered in one read is served before the next write. A callback must not block.
-// Limits: at most `requests_max` requests wait or fly (then OVERLOADED at once); the granted window bounds what flies;
-// at most `write_bytes_max` bytes are queued (then OVERLOADED).
+// that was answered in one read is served before the next write. A callback must not block, nor throw; it may ask().
+// Limits: at most `requests_max` requests wait or fly (then OVERLOADED at once); the granted window bounds what flies, and
+// a request that timed out in flight uses both until the broker answers it or the connection ends;
+// at most `write_bytes_max` bytes are queued (then OVERLOADED). Nothing larger than the broker's frame limit: FRAME_TOO_LARGE.
 
 #include <cstdint>
 #include <functional>
@@ -37,15 +38,18 @@ class Client {
   using AnswerCallback = std::function<void(Result<Answer>&&)>;
 
   struct Callbacks {
-    std::function<void(const HelloResponse&)>
-        on_connected{};  ///< each time; before any other callback of that connection
-    std::function<void(const Error&)> on_disconnected{};  ///< each loss and each failed attempt
-    std::function<void(CheckRequest&&)>
-        on_check{};  ///< the receipt is answered by the client itself, before this
+    /// Each time; before any other callback of that connection.
+    std::function<void(const HelloResponse&)> on_connected{};
+    /// Each loss and each failed attempt, after the requests in flight have ended. UNREACHABLE until Hello was granted,
+    /// DISCONNECTED afterwards, or the error that the broker named or that its bytes showed.
+    std::function<void(const Error&)> on_disconnected{};
+    /// The receipt is answered by the client itself, before this.
+    std::function<void(CheckRequest&&)> on_check{};
   };
 
   /// Never fails: an unreachable broker is reported through on_disconnected.
-  /// Error: INVALID_ARGUMENT when the address does not parse.
+  /// Errors: INVALID_ARGUMENT when the address does not parse or has no port, or connect_ms is not positive; OVERLOADED
+  /// when the machine gives no thread or descriptor.
   static Result<std::unique_ptr<Client>> start(ClientOptions options, Callbacks callbacks);
 
   /// Stops: every open request ends with CLOSED, callbacks have returned when it returns. Never on the network thread.

@@ -31,13 +31,15 @@ void RequestChannel::refuse(AnswerCallback&& callback, Error error) {
   refusals_.push_back({std::move(callback), std::move(error)});
 }
 
-void RequestChannel::deliver_refusals() {
+bool RequestChannel::deliver_refusals() {
+  const bool any = !refusals_.empty();
   // A callback may ask again and be refused again.
   while (!refusals_.empty()) {
     std::vector<Refusal> refusals;
     refusals.swap(refusals_);
     for (Refusal& refusal : refusals) refusal.callback(std::move(refusal.error));
   }
+  return any;
 }
 
 void RequestChannel::ask(const Request& request, std::string_view block, std::int64_t timeout_ms,

@@ -28,8 +28,8 @@ class RequestChannel {
            AnswerCallback&& callback, std::int64_t now_us);
   /// Ends a request that cannot even be kept.
   void refuse(AnswerCallback&& callback, Error error);
-  /// To be called at the end of each batch.
-  void deliver_refusals();
+  /// To be called at the end of each batch. True when there were any: their callbacks may have asked.
+  bool deliver_refusals();
 
   /// The stream stands: Hello comes first.
   void connected(std::int64_t now_us);

@@ -197,6 +197,23 @@ TEST_CASE("large payloads go both ways in one frame") {
                                           300u << 10, 300u << 10, 1, 1});
 }
 
+TEST_CASE("what the callback of a request too large for this broker asks is sent") {
+  ScriptedBroker broker;
+  Events events;
+  const auto client = start(broker, events);
+  client->ask(kSend, std::string(9'000, 'x'), 60'000, [&](Result<Answer>&& answer) {
+    events.add(std::string(name(answer.error().code)));
+    client->ask(kSend, "smaller", 60'000, log_into(events, "smaller"));
+  });
+  auto connection = broker.accept();
+  connection.welcome({.window = 4, .frame_bytes_max = 8'192});
+  const auto asked = connection.read();
+  CHECK(asked.payload == "smaller");
+  connection.answer(asked.id, SendResponse{});
+  events.wait_for("smaller ok");
+  CHECK(events.all() == std::vector<std::string>{"connected", "FRAME_TOO_LARGE", "smaller ok"});
+}
+
 TEST_CASE("many threads and callbacks ask at once, and each gets its own answer") {
   ScriptedBroker broker;
   Events events;
