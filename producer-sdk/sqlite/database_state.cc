@@ -61,7 +61,7 @@ Result<Database::State::Lease> Database::State::lease() {
       return lease;
     }
   }
-  TALLY_TRY(auto connection, Connection::open(path_, options_.busy_ms));
+  TALLY_TRY(auto connection, Connection::open(path_, options_.busy.count()));
   return Lease(*this, std::move(connection));
 }
 
@@ -72,7 +72,7 @@ void Database::State::give_back(std::unique_ptr<Connection> connection) {
 
 Result<Database::State::Writer> Database::State::begin(WriteGate::Kind kind) {
   const std::int64_t busy_ms =
-      kind == WriteGate::Kind::kCheck ? options_.check_busy_ms : options_.busy_ms;
+      kind == WriteGate::Kind::kCheck ? options_.check_busy.count() : options_.busy.count();
   TALLY_TRY(Lease leased, lease());
   if (!gate_.enter(kind, busy_ms)) {
     return Error(ErrorCode::kDatabaseBusy, "another transaction of this process is running");

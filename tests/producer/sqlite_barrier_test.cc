@@ -106,9 +106,9 @@ TEST_CASE("a check before the local transaction says rollback, and shuts it out 
 
 TEST_CASE("a transaction that still runs makes the check say unknown") {
   const TemporaryFolder folder;
-  auto db = open_orders(folder, {.check_busy_ms = 20});
+  auto db = open_orders(folder, {.check_busy = std::chrono::milliseconds(20)});
   // Another instance of the service, with a connection pool and turns of its own.
-  auto other = open_orders(folder, {.check_busy_ms = 20});
+  auto other = open_orders(folder, {.check_busy = std::chrono::milliseconds(20)});
   std::promise<void> inserted;
   std::promise<void> go_on;
   auto outcome = std::async(std::launch::async, [&] {

@@ -8,6 +8,7 @@
 // subscribe_in() keep such a copy.
 
 #include <array>
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <memory>
@@ -111,9 +112,9 @@ class Transaction final : public LocalTransaction {
 
 struct OpenOptions {
   /// How long a transaction waits for the database's write lock before it fails with DATABASE_BUSY.
-  std::int64_t busy_ms = 5'000;
+  std::chrono::milliseconds busy{5'000};
   /// How long a check-back waits for it before it answers UNKNOWN.
-  std::int64_t check_busy_ms = 250;
+  std::chrono::milliseconds check_busy{250};
 };
 
 /// A SQLite database file with Tally's tables (tally_store, tally_barrier, tally_inbox) in it.

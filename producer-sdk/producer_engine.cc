@@ -1,0 +1,336 @@
+#include "producer-sdk/producer_engine.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "protocol/base/clock.h"
+#include "protocol/base/limits.h"
+#include "protocol/base/message_block.h"
+#include "protocol/base/names.h"
+#include "protocol/base/random.h"
+
+namespace tally {
+namespace {
+
+constexpr std::uint32_t kCheckThreads = 2;
+constexpr std::int64_t kRegisterTimeoutMs = 10'000;
+
+/// The engine on whose network thread this code runs.
+thread_local const void* network_thread_of = nullptr;
+
+std::int64_t now_ms() { return system_clock().boot_ms(); }
+
+template <typename T>
+Result<T> unwrap(Result<net::Answer>&& answer) {
+  if (!answer) return std::move(answer).error();
+  if (T* response = std::get_if<T>(&answer->response)) return std::move(*response);
+  return Error(ErrorCode::kInternal, "the answer is of another kind than the request");
+}
+
+}  // namespace
+
+Producer::Engine::Engine(ProducerOptions options)
+    : options_(std::move(options)),
+      checks_(kCheckThreads),
+      core_({.group = options_.group, .transactions_max = options_.transactions_max}) {}
+
+Result<void> Producer::Engine::start() {
+  if (listener() != nullptr) core_.attach(StoreId{});
+  net::ClientOptions client;
+  client.broker = options_.broker;
+  client.hello.client = options_.client.empty() ? options_.group : options_.client;
+  client.hello.software = "tally-cpp";
+  net::Client::Callbacks callbacks;
+  callbacks.on_connected = [this](const HelloResponse& hello) {
+    network_thread_of = this;
+    connected_ = true;
+    log_id_ = hello.log;
+    log(LogLevel::kInfo, "connected to " + options_.broker);
+    core_.connected(now_ms(), hello);
+    pump();
+  };
+  callbacks.on_disconnected = [this](const Error& error) {
+    network_thread_of = this;
+    // One line for a loss, not one for each attempt after it.
+    if (std::exchange(connected_, false)) log(LogLevel::kWarning, to_string(error));
+  };
+  callbacks.on_check = [this](CheckRequest&& check) {
+    core_.check_asked(check);
+    pump();
+  };
+  // The network thread begins at once; it finds the pointer when this lock is released.
+  const std::unique_lock lock(client_mutex_);
+  TALLY_TRY(client_, net::Client::start(std::move(client), std::move(callbacks)));
+  client_->post([this] { network_thread_of = this; });
+  return {};
+}
+
+bool Producer::Engine::on_network_thread() const { return network_thread_of == this; }
+
+Result<void> Producer::Engine::attach(std::shared_ptr<DatabaseAdapter> adapter) {
+  TALLY_TRY_VOID(adapter->check_durability());
+  const StoreId store = adapter->store_id();
+  {
+    const std::lock_guard lock(mutex_);
+    const auto same = [&](const auto& known) { return known->store_id() == store; };
+    if (std::any_of(adapters_.begin(), adapters_.end(), same)) return {};
+    adapters_.push_back(std::move(adapter));
+  }
+  const bool open = submit([this, store] {
+    core_.attach(store);
+    pump();
+  });
+  return open ? Result<void>{} : Error(ErrorCode::kClosed, "the producer was stopped");
+}
+
+std::shared_ptr<DatabaseAdapter> Producer::Engine::adapter(StoreId store) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& known : adapters_) {
+    if (known->store_id() == store) return known;
+  }
+  return nullptr;
+}
+
+bool Producer::Engine::attached(StoreId store) { return adapter(store) != nullptr; }
+
+void Producer::Engine::log(LogLevel level, std::string_view text) const {
+  if (options_.log) options_.log(level, text);
+}
+
+// --- handing over to the network thread -------------------------------------------------------
+
+bool Producer::Engine::submit(std::function<void()> task, bool last) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    closed_ = last;
+    tasks_.push_back(std::move(task));
+    if (tasks_.size() > 1) return true;
+  }
+  // stop() waits for the last task before it takes the client away, so the client is there.
+  const std::shared_lock lock(client_mutex_);
+  client_->post([this] { run_tasks(); });
+  return true;
+}
+
+void Producer::Engine::run_tasks() {
+  {
+    const std::lock_guard lock(mutex_);
+    running_tasks_.swap(tasks_);
+  }
+  for (auto& task : running_tasks_) task();
+  running_tasks_.clear();
+  const std::lock_guard lock(mutex_);
+  if (stopping_) progress_.notify_all();
+}
+
+template <typename... Args>
+void Producer::Engine::ask(Args&&... args) {
+  const std::shared_lock lock(client_mutex_);
+  if (client_) client_->ask(std::forward<Args>(args)...);
+}
+
+template <typename Response, typename Member, typename... Args>
+void Producer::Engine::ask_for_core(Request&& request, std::string_view block,
+                                    std::int64_t timeout_ms, Member member, Args... args) {
+  ask(std::move(request), block, std::max<std::int64_t>(timeout_ms, 1),
+      [this, member, args...](Result<net::Answer>&& answer) {
+        (core_.*member)(now_ms(), args..., unwrap<Response>(std::move(answer)));
+        pump();
+      });
+}
+
+// --- network thread ---------------------------------------------------------------------------
+
+void Producer::Engine::pump() {
+  for (ProducerAction& action : core_.take_actions()) {
+    std::visit([this](auto&& one) { perform(std::move(one)); }, std::move(action));
+  }
+  arm_timer();
+  const std::size_t open = core_.open_transactions();
+  const std::lock_guard lock(mutex_);
+  if (std::exchange(transactions_open_, open) != open && stopping_) progress_.notify_all();
+}
+
+void Producer::Engine::arm_timer() {
+  const std::int64_t next_ms = core_.next_tick_ms();
+  if (next_ms >= armed_ms_) return;
+  armed_ms_ = next_ms;
+  const std::shared_lock lock(client_mutex_);
+  if (!client_) return;
+  client_->post_after(std::max<std::int64_t>(next_ms - now_ms(), 0), [this] {
+    armed_ms_ = ProducerCore::kNever;
+    core_.tick(now_ms());
+    pump();
+  });
+}
+
+void Producer::Engine::perform(action::AskPrepare&& ask) {
+  ask_for_core<PrepareResponse>(std::move(ask.request), ask.block, ask.timeout_ms,
+                                &ProducerCore::prepare_answered, ask.key, ask.message);
+}
+
+void Producer::Engine::perform(action::AskShow&& ask) {
+  ask_for_core<ShowTransactionResponse>(ShowTransactionRequest{std::move(ask.id)}, {},
+                                        ask.timeout_ms, &ProducerCore::show_answered, ask.key);
+}
+
+void Producer::Engine::perform(action::AskEnd&& ask) {
+  ask_for_core<EndResponse>(std::move(ask.request), {}, ask.timeout_ms, &ProducerCore::end_answered,
+                            ask.key);
+}
+
+void Producer::Engine::perform(action::AskRegister&& ask) {
+  ask_for_core<RegisterCheckerResponse>(std::move(ask.request), {}, kRegisterTimeoutMs,
+                                        &ProducerCore::register_answered);
+}
+
+void Producer::Engine::perform(action::AskAnswerCheck&& check) {
+  ask(std::move(check.request), std::string_view(), limits::kCheckAnswerMs,
+      [this, id = check.request.transaction](Result<net::Answer>&& answer) {
+        if (answer) return;
+        log(LogLevel::kDebug, "answer to the check of " + id + ": " + to_string(answer.error()));
+      });
+}
+
+void Producer::Engine::perform(action::RunLocal&& run) {
+  auto turn = turns_.extract(run.key);
+  if (turn) turn.mapped()->set_value(std::move(run));
+}
+
+void Producer::Engine::perform(action::Refuse&& refuse) {
+  auto turn = turns_.extract(refuse.key);
+  if (turn) turn.mapped()->set_value(std::move(refuse.result));
+}
+
+void Producer::Engine::perform(action::CheckLocal&& check) {
+  checks_.push([weak = weak_from_this(), check = std::move(check)] {
+    CheckVerdict verdict;
+    {
+      const auto engine = weak.lock();
+      if (!engine) return;
+      verdict = engine->check_local(check);
+    }
+    if (const auto engine = weak.lock()) {
+      Engine* self = engine.get();
+      engine->submit([self, ticket = check.ticket, verdict = std::move(verdict)] {
+        self->core_.check_finished(now_ms(), ticket, verdict);
+        self->pump();
+      });
+    }
+  });
+}
+
+CheckVerdict Producer::Engine::check_local(const action::CheckLocal& check) {
+  if (const auto database = adapter(check.store)) {
+    return database->check(check.transaction, check.handle);
+  }
+  if (listener() == nullptr) return {Decision::kUnknown, "this database is not attached here"};
+  try {
+    const Decision decision = listener()->check(check.transaction);
+    return {decision, "the listener said " + std::string(name(decision))};
+  } catch (const std::exception& exception) {
+    return {Decision::kUnknown, std::string("the listener threw: ") + exception.what()};
+  } catch (...) {
+    return {Decision::kUnknown, "the listener threw"};
+  }
+}
+
+void Producer::Engine::perform(action::Settle&& settle) {
+  auto waiter = waiters_.extract(settle.waiter);
+  if (waiter) waiter.mapped()->set_value(std::move(settle.result));
+}
+
+void Producer::Engine::perform(action::Log&& line) { log(line.level, line.text); }
+
+// --- sending ----------------------------------------------------------------------------------
+
+void Producer::Engine::send(const Message& message,
+                            std::function<void(Result<SendReceipt>&&)> callback) {
+  thread_local std::string block;
+  block.clear();
+  if (auto named = check_name("topic", message.topic); !named) {
+    return callback(std::move(named).error());
+  }
+  if (auto made = append_message_block(message, system_clock().wall_ms(), block); !made) {
+    return callback(std::move(made).error());
+  }
+  {
+    // Held until the request is handed over, so that stop() finds it counted.
+    const std::shared_lock lock(client_mutex_);
+    if (client_) {
+      ++sends_open_;
+      client_->ask(
+          SendRequest{.topic = message.topic}, block, options_.timeout.count(),
+          [this, callback = std::move(callback)](Result<net::Answer>&& answer) {
+            auto response = unwrap<SendResponse>(std::move(answer));
+            if (response) {
+              callback(SendReceipt{{log_id_, response->lsn}, response->queue, response->offset});
+            } else {
+              callback(std::move(response).error());
+            }
+            send_done();
+          });
+      return;
+    }
+  }
+  callback(Error(ErrorCode::kClosed, "the producer was stopped"));
+}
+
+void Producer::Engine::send_done() {
+  if (--sends_open_ > 0) return;
+  const std::lock_guard lock(mutex_);
+  if (stopping_) progress_.notify_all();
+}
+
+// --- the end ----------------------------------------------------------------------------------
+
+Result<void> Producer::Engine::stop(std::int64_t deadline_ms) {
+  const std::int64_t until_ms = now_ms() + deadline_ms;
+  const auto left = [&] {
+    return std::chrono::milliseconds(std::max<std::int64_t>(until_ms - now_ms(), 0));
+  };
+  bool drained = false;
+  auto core_closed = std::make_shared<std::promise<void>>();
+  {
+    std::unique_lock lock(mutex_);
+    if (std::exchange(stopping_, true)) return {};
+    progress_.notify_all();
+    // Tasks that are handed over already may still open transactions.
+    drained = progress_.wait_for(lock, left(), [this] {
+      return tasks_.empty() && transactions_open_ == 0 && sends_open_ == 0;
+    });
+  }
+  const bool last = true;
+  submit(
+      [this, core_closed] {
+        core_.close();
+        pump();
+        core_closed->set_value();
+      },
+      last);
+  core_closed->get_future().wait();
+  std::unique_ptr<net::Client> client;
+  {
+    const std::unique_lock lock(client_mutex_);
+    client = std::move(client_);
+  }
+  client.reset();
+  const bool joined = checks_.stop(left().count());
+  if (drained && joined) return {};
+  return Error(ErrorCode::kTimeout, drained ? "a check is still running"
+                                            : "not everything was confirmed before the deadline");
+}
+
+void Producer::Engine::end(std::int64_t deadline_ms) {
+  if (!on_network_thread()) {
+    static_cast<void>(stop(deadline_ms));
+    return;
+  }
+  std::thread([self = shared_from_this(), deadline_ms] {
+    static_cast<void>(self->stop(deadline_ms));
+  }).detach();
+}
+
+}  // namespace tally
