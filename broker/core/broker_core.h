@@ -72,7 +72,8 @@ class BrokerCore {
   EntryIndex applied() const;
 
   struct Counters {
-    std::uint64_t sends = 0, halves = 0, commits = 0, rollbacks = 0, conflicts = 0, grants = 0, settles = 0, expired_leases = 0;
+    std::uint64_t sends = 0, halves = 0, commits = 0, rollbacks = 0, conflicts = 0, grants = 0,
+                  settles = 0, expired_leases = 0;
     std::uint64_t checks_sent = 0, checks_delivered = 0, overloaded = 0;
     std::uint64_t pending = 0, parked = 0;
   };

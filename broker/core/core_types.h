@@ -65,7 +65,7 @@ struct Reply {
 struct Grant {
   SessionId session{};
   RequestId request{};
-  ReceiveResponse response{};  ///< block_bytes are filled in
+  ReceiveResponse response{};                 ///< block_bytes are filled in
   std::vector<std::uint32_t> record_bytes{};  ///< of each delivery, for LogReader
 };
 
@@ -93,7 +93,9 @@ struct Effects {
   std::vector<Grant> grants{};
   std::vector<AskCheck> checks{};
   std::vector<Load> loads{};
-  bool empty() const { return replies.empty() && grants.empty() && checks.empty() && loads.empty(); }
+  bool empty() const {
+    return replies.empty() && grants.empty() && checks.empty() && loads.empty();
+  }
   void clear() { replies.clear(), grants.clear(), checks.clear(), loads.clear(); }
 };
 

@@ -1,0 +1,226 @@
+#include "broker/core/checkers.h"
+
+#include <algorithm>
+
+#include "broker/core/backoff.h"
+
+namespace tally::broker {
+namespace {
+
+constexpr std::int64_t kWaiting =
+    TimerWheel::kNever;  // due_ms of a transaction that queues in a pool
+
+}  // namespace
+
+std::string Checkers::pool_key(std::string_view group, const StoreId& store) {
+  return std::string(store.view()).append(group);
+}
+
+void Checkers::start() {
+  challenges_ = context_.applied.value << 24;  // a run never repeats one of an earlier run
+  transactions_.for_each([&](Transaction& transaction) { update(transaction); });
+}
+
+std::int64_t Checkers::next_check_at_ms(const Transaction& transaction) const {
+  if (transaction.state != TxState::kPending) return 0;
+  if (transaction.check_records.empty()) return transaction.time_ms + transaction.first_check_ms;
+  return transaction.check_records.back().delivered_at_ms +
+         backoff_ms(transaction.first_check_ms, transaction.checks,
+                    std::max(context_.options.check_backoff_max_ms, transaction.first_check_ms),
+                    transaction.hash);
+}
+
+void Checkers::update(Transaction& transaction) {
+  if (!context_.serving) return;
+  if (transaction.state != TxState::kPending) {
+    if (transaction.outstanding) give_up(transaction);
+    const bool waiting = transaction.linked() && transaction.due_ms == kWaiting;
+    transaction.unlink();
+    if (waiting) drop_if_empty(pool_key(transaction.group(), transaction.store));
+    return;
+  }
+  if (transaction.outstanding || transaction.counting || transaction.linked()) return;
+  context_.wheel.schedule(transaction,
+                          std::max(next_check_at_ms(transaction), transaction.not_before_ms));
+}
+
+void Checkers::due(Transaction& transaction) {
+  if (transaction.outstanding) {
+    if (!transaction.received) {
+      transaction.not_before_ms = context_.now_ms() + transaction.first_check_ms;
+    }
+    give_up(transaction);
+    update(transaction);
+    return;
+  }
+  Pool& pool = pools_[pool_key(transaction.group(), transaction.store)];
+  transaction.due_ms = kWaiting;
+  pool.waiting.push_back(transaction);
+  pump(pool);
+}
+
+void Checkers::drop_if_empty(const std::string& key) {
+  const auto found = pools_.find(key);
+  if (found == pools_.end()) return;
+  if (found->second.sessions.empty() && found->second.waiting.empty()) pools_.erase(found);
+}
+
+bool Checkers::has_credit(SessionId session) const {
+  const auto found = sessions_.find(session);
+  return found != sessions_.end() && found->second.asked.size() < kChecksPerSession;
+}
+
+SessionId Checkers::choose(Pool& pool, const Transaction& transaction) {
+  const auto& sessions = pool.sessions;
+  const auto registered = [&](SessionId id) {
+    return std::find(sessions.begin(), sessions.end(), id) != sessions.end();
+  };
+  const bool others = sessions.size() > 1;
+  if (transaction.owner.value != 0 && (transaction.owner != transaction.asked || !others) &&
+      has_credit(transaction.owner) && registered(transaction.owner)) {
+    return transaction.owner;
+  }
+  for (std::size_t step = 0; step < sessions.size(); ++step) {
+    const SessionId candidate = sessions[(pool.turn + step) % sessions.size()];
+    if ((candidate == transaction.asked && others) || !has_credit(candidate)) continue;
+    pool.turn = (pool.turn + step + 1) % sessions.size();
+    return candidate;
+  }
+  if (others && has_credit(transaction.asked) && registered(transaction.asked)) {
+    return transaction.asked;
+  }
+  return SessionId{};
+}
+
+void Checkers::pump(Pool& pool) {
+  while (!pool.waiting.empty()) {
+    auto& transaction = static_cast<Transaction&>(*pool.waiting.front());
+    const SessionId session = choose(pool, transaction);
+    if (session.value == 0) return;
+    transaction.unlink();
+    ask(transaction, session);
+  }
+}
+
+void Checkers::ask(Transaction& transaction, SessionId session) {
+  transaction.challenge = mix(++challenges_);
+  transaction.asked = session;
+  transaction.outstanding = true;
+  transaction.received = false;
+  by_challenge_[transaction.challenge] = &transaction;
+  sessions_.at(session).asked.push_back(&transaction);
+  context_.wheel.schedule(transaction, context_.now_ms() + context_.options.check_answer_ms);
+  ++context_.counters.checks_sent;
+  context_.effects.checks.push_back(
+      {.session = session,
+       .request = {
+           .transaction = std::string(transaction.id()),
+           .group = std::string(transaction.group()),
+           .store = transaction.store,
+           .handle = transaction.handle(context_.log),
+           .challenge = transaction.challenge,
+           .messages = static_cast<std::uint32_t>(transaction.halves.size()),
+           .attempt = transaction.checks + 1,
+           .expires_in_ms = transaction.time_ms + transaction.lifetime_ms - context_.now_ms()}});
+}
+
+void Checkers::give_up(Transaction& transaction) {
+  transaction.unlink();
+  transaction.outstanding = false;
+  by_challenge_.erase(transaction.challenge);
+  const auto session = sessions_.find(transaction.asked);
+  if (session == sessions_.end()) return;
+  auto& asked = session->second.asked;
+  const auto found = std::find(asked.begin(), asked.end(), &transaction);
+  if (found == asked.end()) return;
+  *found = asked.back();
+  asked.pop_back();
+  freed_.push_back(session->first);
+}
+
+void Checkers::flush() {
+  while (!freed_.empty()) {
+    const auto session = sessions_.find(freed_.back());
+    freed_.pop_back();
+    if (session == sessions_.end()) continue;
+    for (const auto& registration : session->second.registrations) {
+      for (const StoreId& store : registration.stores) {
+        const auto pool = pools_.find(pool_key(registration.group, store));
+        if (pool != pools_.end()) pump(pool->second);
+      }
+    }
+  }
+}
+
+void Checkers::received(SessionId session, std::uint64_t challenge) {
+  const auto found = by_challenge_.find(challenge);
+  if (found == by_challenge_.end()) return;
+  Transaction& transaction = *found->second;
+  if (transaction.asked != session || transaction.received) return;
+  transaction.received = true;
+  transaction.counting = true;
+  transactions_.pin(transaction);
+  context_.proposals.propose(
+      Waiter{}, context_.now_ms(), TopicUid{}, 0,
+      store::CheckDeliveredExtension{.attempt = transaction.checks + 1,
+                                     .transaction = transaction.id(),
+                                     .client = client_of(sessions_, session)});
+  context_.wheel.schedule(transaction, context_.now_ms() + context_.options.check_answer_ms);
+}
+
+bool Checkers::take_answer(Transaction& transaction, SessionId session, std::uint64_t challenge) {
+  if (challenge == 0 || transaction.challenge != challenge || transaction.asked != session)
+    return false;
+  if (!transaction.outstanding) return is_decided(transaction.state);
+  received(session, challenge);  // an answer is a receipt, too
+  give_up(transaction);
+  return true;
+}
+
+void Checkers::admit_register(const Waiter& waiter, RegisterCheckerRequest&& request) {
+  const auto session = sessions_.find(waiter.session);
+  if (session == sessions_.end()) return;
+  auto& registrations = session->second.registrations;
+  auto mine = std::find_if(registrations.begin(), registrations.end(),
+                           [&](const auto& r) { return r.group == request.group; });
+  if (mine == registrations.end()) {
+    mine = registrations.insert(registrations.end(), {.group = request.group, .stores = {}});
+  }
+  unregister(waiter.session, mine->group, mine->stores);
+  std::sort(request.stores.begin(), request.stores.end());
+  request.stores.erase(std::unique(request.stores.begin(), request.stores.end()),
+                       request.stores.end());
+  mine->stores = std::move(request.stores);
+  for (const StoreId& store : mine->stores) {
+    Pool& pool = pools_[pool_key(mine->group, store)];
+    pool.sessions.push_back(waiter.session);
+    pump(pool);
+  }
+  if (mine->stores.empty()) registrations.erase(mine);
+  context_.answer(waiter, Response(RegisterCheckerResponse{}));
+}
+
+void Checkers::unregister(SessionId id, std::string_view group,
+                          const std::vector<StoreId>& stores) {
+  for (const StoreId& store : stores) {
+    const std::string key = pool_key(group, store);
+    const auto pool = pools_.find(key);
+    if (pool == pools_.end()) continue;
+    std::erase(pool->second.sessions, id);
+    drop_if_empty(key);
+  }
+}
+
+void Checkers::session_closed(SessionId id, Session& session) {
+  for (const auto& registration : session.registrations) {
+    unregister(id, registration.group, registration.stores);
+  }
+  session.registrations.clear();
+  while (!session.asked.empty()) {
+    Transaction& transaction = *session.asked.back();
+    give_up(transaction);
+    update(transaction);
+  }
+}
+
+}  // namespace tally::broker

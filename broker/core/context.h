@@ -1,0 +1,78 @@
+#pragma once
+// What the parts of the core share: settings, time, the way to the log, to the index and to clients.
+
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "broker/core/broker_core.h"
+#include "broker/core/checkpoint.h"
+#include "broker/core/logical_clock.h"
+#include "broker/core/proposals.h"
+#include "broker/core/timer_wheel.h"
+
+namespace tally::broker {
+
+using StoredPairs = std::vector<std::pair<std::string, std::string>>;
+
+/// Questions to the index and what to do with their answers.
+class Loads {
+ public:
+  using Then = std::function<void(StoredPairs&&)>;
+  explicit Loads(Effects& effects) : effects_(effects) {}
+  void get(std::string key, Then then) { scan(std::move(key), {}, 1, std::move(then)); }
+  void scan(std::string from, std::string to, std::uint32_t limit, Then then) {
+    const std::uint64_t ticket = next_ticket_++;
+    waiting_.emplace(ticket, std::move(then));
+    effects_.loads.push_back(
+        {.ticket = ticket, .from = std::move(from), .to = std::move(to), .limit = limit});
+  }
+  void loaded(Loaded&& values) {
+    auto node = waiting_.extract(values.ticket);
+    if (!node.empty()) node.mapped()(std::move(values.values));
+  }
+  bool idle() const { return waiting_.empty(); }
+
+ private:
+  Effects& effects_;
+  std::uint64_t next_ticket_ = 1;
+  std::unordered_map<std::uint64_t, Then> waiting_{};
+};
+
+struct Context {
+  Context(const CoreOptions& core_options, ShardId shard_id, LogId log_id)
+      : options(core_options), shard(shard_id), log(log_id) {}
+
+  std::int64_t now_ms() const { return clock.now_ms(); }
+
+  void answer(const Waiter& waiter, Response&& response);
+  void answer(const Waiter& waiter, Error error);
+  void refuse(const Waiter& waiter, ErrorCode code, std::string message);
+  /// Whether new messages are taken in; answers the waiter when not.
+  bool takes_messages(const Waiter& waiter);
+
+  const CoreOptions options;
+  const ShardId shard;
+  const LogId log;
+  LogicalClock clock{};
+  TimerWheel wheel{};
+  Effects effects{};
+  Loads loads{effects};
+  Proposals proposals{options.entry_bytes_max};
+  Checkpoint checkpoint{log};
+  store::ConfigExtension config{};  ///< as logged; what apply reads
+  EntryIndex applied{};
+  BrokerCore::Counters counters{};
+  bool serving = false;
+  bool draining = false;
+};
+
+/// A record as apply sees it: its place in time and who waits for it.
+struct Applying {
+  const store::RecordView& record;
+  std::int64_t time_ms;
+  Waiter waiter;
+};
+
+}  // namespace tally::broker

@@ -1,0 +1,115 @@
+#include "broker/core/progress.h"
+
+#include <tally/error.hpp>
+
+#include "broker/core/backoff.h"
+#include "broker/core/varint.h"
+#include "protocol/base/requests.h"
+
+namespace tally::broker {
+
+bool Progress::settle(const store::SettleEntry& item, std::uint64_t next, std::int64_t time_ms,
+                      const store::ConfigExtension& config, std::uint64_t hash) {
+  const auto retry = retries_.find(item.offset);
+  const bool retrying = retry != retries_.end();
+  if (!retrying && (item.offset >= next || first_unsettled(item.offset) != item.offset))
+    return false;
+  const std::uint32_t current = retrying ? retry->second.attempt : 1;
+  if (item.attempt != current) return false;
+
+  if (!retrying) mark_settled(item.offset);
+  const auto action = SettleAction(item.action);
+  if (action == SettleAction::kNack && current < config.attempts_max) {
+    const std::int64_t delay = item.delay_ms >= 0 ? item.delay_ms
+                                                  : backoff_ms(config.retry_backoff_ms, current - 1,
+                                                               config.retry_backoff_max_ms,
+                                                               hash ^ mix(item.offset + current));
+    retries_[item.offset] = Retry{.attempt = current + 1, .due_ms = time_ms + delay};
+    return true;
+  }
+  if (retrying) retries_.erase(retry);
+  if (action != SettleAction::kAck) ++dead_lettered_;
+  return true;
+}
+
+void Progress::mark_settled(std::uint64_t offset) {
+  if (offset == floor_) {
+    ++floor_;
+    if (!ranges_.empty() && ranges_.begin()->first == floor_) {
+      const auto first = ranges_.begin();
+      settled_count_ -= first->second - first->first;
+      floor_ = first->second;
+      ranges_.erase(first);
+    }
+    return;
+  }
+  ++settled_count_;
+  auto after = ranges_.upper_bound(offset);
+  const bool joins_after = after != ranges_.end() && after->first == offset + 1;
+  if (after != ranges_.begin()) {
+    const auto before = std::prev(after);
+    if (before->second == offset) {
+      before->second = joins_after ? after->second : offset + 1;
+      if (joins_after) ranges_.erase(after);
+      return;
+    }
+  }
+  const std::uint64_t end = joins_after ? after->second : offset + 1;
+  if (joins_after) after = ranges_.erase(after);
+  ranges_.emplace_hint(after, offset, end);
+}
+
+std::uint64_t Progress::first_unsettled(std::uint64_t offset) const {
+  if (offset < floor_) offset = floor_;
+  const auto after = ranges_.upper_bound(offset);
+  if (after == ranges_.begin()) return offset;
+  return std::max(offset, std::prev(after)->second);
+}
+
+std::uint32_t Progress::attempt(std::uint64_t offset) const {
+  const auto retry = retries_.find(offset);
+  return retry == retries_.end() ? 1 : retry->second.attempt;
+}
+
+std::string Progress::encode() const {
+  std::string value;
+  put_varint(value, floor_);
+  put_varint(value, dead_lettered_);
+  put_varint(value, ranges_.size());
+  std::uint64_t before = floor_;
+  for (const auto& [first, end] : ranges_) {
+    put_varint(value, first - before);
+    put_varint(value, end - first);
+    before = end;
+  }
+  put_varint(value, retries_.size());
+  for (const auto& [offset, retry] : retries_) {
+    put_varint(value, offset);
+    put_varint(value, retry.attempt);
+    put_signed_varint(value, retry.due_ms);
+  }
+  return value;
+}
+
+std::optional<Progress> Progress::decode(std::string_view value) {
+  ByteReader in(value);
+  Progress progress;
+  progress.floor_ = get_varint(in);
+  progress.dead_lettered_ = get_varint(in);
+  std::uint64_t before = progress.floor_;
+  for (std::uint64_t left = get_varint(in); left > 0 && in.ok(); --left) {
+    const std::uint64_t first = before + get_varint(in);
+    before = first + get_varint(in);
+    progress.ranges_.emplace_hint(progress.ranges_.end(), first, before);
+    progress.settled_count_ += before - first;
+  }
+  for (std::uint64_t left = get_varint(in); left > 0 && in.ok(); --left) {
+    const std::uint64_t offset = get_varint(in);
+    const std::uint32_t attempt = get_varint32(in);
+    progress.retries_[offset] = Retry{.attempt = attempt, .due_ms = get_signed_varint(in)};
+  }
+  if (!in.done()) return std::nullopt;
+  return progress;
+}
+
+}  // namespace tally::broker

@@ -1,0 +1,99 @@
+#pragma once
+// Topics, their queues, and where each published message stands.
+//
+// Owned by the core; one thread. Topics are never removed, so pointers to them stay valid. Per queue only the growing block
+// is kept here; full ones are in the BlockCache.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "broker/core/context.h"
+#include "broker/core/queue_index.h"
+
+namespace tally::broker {
+
+struct Subscription;
+
+/// Hashes std::string and std::string_view alike, for look-ups without a copy.
+struct TextHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const noexcept {
+    return std::hash<std::string_view>{}(text);
+  }
+};
+template <typename Value>
+using TextMap = std::unordered_map<std::string, Value, TextHash, std::equal_to<>>;
+
+struct Queue {
+  std::uint64_t next = 0;
+  std::vector<MessageRef> tail{};  ///< the block that grows: offsets next - tail.size() to next
+  bool dirty = false;              ///< since the last checkpoint
+};
+
+struct Topic {
+  TopicUid uid{};
+  std::string name{};
+  std::vector<Queue> queues{};
+  std::uint64_t published = 0;               ///< in all queues; chooses the queue in turn
+  std::vector<Subscription*> subscribers{};  ///< groups that read it
+  bool touched = false;                      ///< got messages in the entry being applied
+};
+
+class Topics {
+ public:
+  explicit Topics(Context& context) : context_(context) {}
+
+  Result<void> restore(const store::IndexStore& index);
+
+  Topic* find(std::string_view name);
+  Topic* find(TopicUid uid);
+  std::size_t size() const { return by_name_.size(); }
+
+  void admit_create(const Waiter& waiter, const CreateTopicRequest& request);
+  bool apply_create(const Applying& applying);
+  void admit_list(const Waiter& waiter, const ListTopicsRequest& request);
+
+  void admit_send(const Waiter& waiter, const Command& command, const store::Keepalive& bytes);
+  bool apply_append(const Applying& applying);
+
+  struct Place {
+    QueueId queue{};
+    Offset offset{};
+  };
+  /// Appends a message to a queue: by `route_hash`, or in turn when that is 0.
+  Place publish(Topic& topic, const MessageRef& message, std::uint32_t route_hash);
+  /// Topics published to since the last call.
+  std::vector<Topic*>& touched() { return touched_; }
+
+  /// Null when its block must be loaded. Valid until the next call of anything.
+  const MessageRef* locate(Topic& topic, std::uint32_t queue, std::uint64_t offset);
+  BlockCache& blocks() { return blocks_; }
+
+  void collect();
+  void checkpoint_done() { blocks_.checkpoint_done(); }
+
+ private:
+  Topic& make(TopicUid uid, std::string_view name, std::uint32_t queues);
+  static TopicInfo info(const Topic& topic);
+
+  Context& context_;
+  BlockCache blocks_{};
+  TextMap<Topic*> by_name_{};
+  std::vector<std::unique_ptr<Topic>> by_uid_{};  ///< index uid
+  std::uint32_t newest_uid_ = 0;                  ///< also of topics in flight
+  std::uint32_t in_flight_ = 0;                   ///< topics asked for and not applied yet
+  std::vector<Topic*> touched_{};
+  std::vector<Topic*> new_topics_{};
+  std::vector<std::pair<Topic*, std::uint32_t>> dirty_{};  ///< queues
+};
+
+/// Restores every row of one kind; `read` says whether it understood the row.
+Result<void> restore_rows(
+    const Context& context, const store::IndexStore& index, char kind,
+    const std::function<bool(std::string_view key, std::string_view value)>& read);
+
+}  // namespace tally::broker

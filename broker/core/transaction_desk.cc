@@ -1,0 +1,413 @@
+#include "broker/core/transaction_desk.h"
+
+#include <algorithm>
+
+#include "broker/core/index_keys.h"
+#include "protocol/base/check.h"
+
+namespace tally::broker {
+namespace {
+
+Waiter waiter_of(const Command& command, RequestKind kind) {
+  return {.session = command.session, .request = command.request, .kind = kind};
+}
+
+}  // namespace
+
+TxEvent TransactionDesk::event_of(const Transaction& transaction, const HalfQuestion& half) {
+  if (transaction.state == TxState::kNone) return TxEvent::kPrepareNew;
+  if (transaction.group() != half.group) return TxEvent::kPrepareForeign;
+  if (transaction.has(fingerprint(half.topic, half.number, half.digest)))
+    return TxEvent::kPrepareSame;
+  if (is_decided(transaction.state)) return TxEvent::kPrepareNew;
+  if (transaction.find(half.number) != nullptr) return TxEvent::kPrepareOther;
+  if (transaction.halves.size() >= limits::kTransactionMessagesMax ||
+      transaction.block_bytes() + half.block_bytes > limits::kTransactionBytesMax) {
+    return TxEvent::kPrepareOversize;
+  }
+  return TxEvent::kPrepareNew;
+}
+
+TxEvent TransactionDesk::event_of(const Transaction* transaction,
+                                  const store::EndExtension& end) const {
+  const bool has_handle = !end.handle.log.is_zero();
+  if (transaction == nullptr || transaction->state == TxState::kNone) {
+    if (has_handle && end.handle.log != context_.log) return TxEvent::kEndStaleHandle;
+    return end.decision == Decision::kCommit ? TxEvent::kCommit : TxEvent::kRollback;
+  }
+  if (!end.group.empty() && end.group != transaction->group()) return TxEvent::kEndForeign;
+  if (has_handle && (end.handle.log != context_.log || end.handle.lsn != transaction->lsn)) {
+    return TxEvent::kEndStaleHandle;
+  }
+  if (is_open(transaction->state) && end.messages != 0 &&
+      end.messages != transaction->halves.size()) {
+    return TxEvent::kEndIncomplete;
+  }
+  return end.decision == Decision::kCommit ? TxEvent::kCommit : TxEvent::kRollback;
+}
+
+Error TransactionDesk::error_for(const Transaction* transaction, TxAnswer answer,
+                                 std::string_view id) const {
+  std::string text = "transaction " + std::string(id);
+  if (transaction != nullptr && transaction->state != TxState::kNone) {
+    text.append(" is ").append(name(public_state(transaction->state)));
+    if (answer == TxAnswer::kIncomplete) {
+      text.append(" with ").append(std::to_string(transaction->halves.size())).append(" messages");
+    }
+  } else {
+    text.append(" is not known");
+  }
+  Error error(*error_of(answer), std::move(text));
+  if (answer == TxAnswer::kConflict && transaction != nullptr &&
+      transaction->state != TxState::kNone) {
+    error.winner = transaction->winner();
+  }
+  return error;
+}
+
+// --- prepare ---
+
+void TransactionDesk::admit_prepare(const Waiter& waiter, Command& command,
+                                    const store::Keepalive& bytes) {
+  if (context_.takes_messages(waiter)) prepare(waiter, command, bytes, LookedUp::kNo);
+}
+
+void TransactionDesk::prepare(const Waiter& waiter, Command& command, const store::Keepalive& bytes,
+                              LookedUp looked_up) {
+  const auto& request = std::get<PrepareRequest>(command.body);
+  const Topic* topic = topics_.find(request.topic);
+  if (topic == nullptr) {
+    return context_.refuse(waiter, ErrorCode::kTopicNotFound, "there is no topic " + request.topic);
+  }
+  if (request.message < 1 || request.message > limits::kTransactionMessagesMax) {
+    return context_.refuse(waiter, ErrorCode::kOutOfRange, "a message's number is 1 to 64");
+  }
+  Transaction* transaction = transactions_.find(request.transaction);
+  if (transaction != nullptr && transaction->loading) {
+    return look_up(request.transaction, command, bytes);
+  }
+  const bool unknown = transaction == nullptr && looked_up == LookedUp::kNo;
+  if (unknown && !request.fresh) return look_up(request.transaction, command, bytes);
+  if (transaction != nullptr && transaction->pins == 0) {
+    const TxAnswer answer =
+        rule(transaction->state, event_of(*transaction, {.group = request.group,
+                                                         .topic = topic->uid,
+                                                         .number = request.message,
+                                                         .digest = command.content_digest,
+                                                         .block_bytes = command.block.size()}))
+            .answer;
+    if (answer != TxAnswer::kStored) return answer_half(waiter, *transaction, answer);
+  }
+  if (transaction == nullptr) transaction = &transactions_.obtain(request.transaction);
+  transactions_.pin(*transaction);
+  const auto& options = context_.options;
+  const store::HalfExtension half{
+      .route_hash = command.route_hash,
+      .tag_hash = command.tag_hash,
+      .content_digest = command.content_digest,
+      .message = request.message,
+      .first_check_ms =
+          request.first_check_ms > 0 ? request.first_check_ms : options.first_check_ms,
+      .lifetime_ms =
+          request.lifetime_ms > 0 ? request.lifetime_ms : options.transaction_lifetime_ms,
+      .store = request.store,
+      .transaction = request.transaction,
+      .group = request.group,
+      .client = client_of(sessions_, command.session),
+      .fresh = unknown};
+  context_.proposals.propose(waiter, context_.now_ms(), topic->uid, half.flags(), half,
+                             command.block, command.block_checksum);
+  context_.proposals.keep(bytes);
+}
+
+void TransactionDesk::look_up(std::string_view id, Command& command,
+                              const store::Keepalive& bytes) {
+  const std::string key(id);
+  Transaction& transaction = transactions_.obtain(key);
+  if (!transaction.loading) {
+    transaction.loading = true;
+    transactions_.pin(transaction);
+    context_.loads.get(keys::transaction(context_.shard, keys::Kind::kDecided, key),
+                       [this, key](StoredPairs&& found) { resume_delayed(key, std::move(found)); });
+  }
+  delayed_[key].push_back({std::move(command), bytes});
+}
+
+void TransactionDesk::resume_delayed(const std::string& id, StoredPairs&& found) {
+  Transaction* transaction = transactions_.find(id);
+  TALLY_CHECK(transaction != nullptr && transaction->loading);
+  transaction->loading = false;
+  if (!found.empty()) TALLY_CHECK(transactions_.insert_decided(id, found.front().second));
+  auto node = delayed_.extract(id);
+  // The look-up's own pin is dropped first: it must not keep requests from being judged at once.
+  --transaction->pins;
+  for (Delayed& delayed : node.mapped()) {
+    if (std::holds_alternative<PrepareRequest>(delayed.command.body)) {
+      prepare(waiter_of(delayed.command, RequestKind::kPrepare), delayed.command, delayed.bytes,
+              LookedUp::kYes);
+    } else {
+      end(waiter_of(delayed.command, RequestKind::kEnd), delayed.command, LookedUp::kYes);
+    }
+  }
+  transactions_.release_if_idle(*transaction);
+}
+
+void TransactionDesk::answer_half(const Waiter& waiter, const Transaction& transaction,
+                                  TxAnswer answer) {
+  if (waiter.session.value == 0) return;
+  if (error_of(answer)) {
+    return context_.answer(waiter, error_for(&transaction, answer, transaction.id()));
+  }
+  context_.answer(waiter, Response(PrepareResponse{
+                              .handle = transaction.handle(context_.log),
+                              .first_check_at_ms = transaction.time_ms + transaction.first_check_ms,
+                              .expires_at_ms = transaction.time_ms + transaction.lifetime_ms}));
+}
+
+Result<bool> TransactionDesk::apply_half(const Applying& applying, const store::IndexStore* index) {
+  const auto& header = applying.record.header;
+  const auto half = store::decode<store::HalfExtension>(header, applying.record.extension);
+  if (!half || topics_.find(header.topic) == nullptr) return false;
+  Transaction* transaction = transactions_.find(half->transaction);
+  if (transaction == nullptr && index != nullptr && !half->fresh) {
+    TALLY_TRY_VOID(transactions_.look_up(*index, half->transaction));
+    transaction = transactions_.find(half->transaction);
+  }
+  if (transaction == nullptr) transaction = &transactions_.obtain(half->transaction);
+  if (half->fresh && is_decided(transaction->state)) {
+    transaction->state = TxState::kNone;  // as when it is no longer in memory
+  }
+  const TxRow& row =
+      rule(transaction->state, event_of(*transaction, {.group = half->group,
+                                                       .topic = header.topic,
+                                                       .number = half->message,
+                                                       .digest = half->content_digest,
+                                                       .block_bytes = header.block_bytes}));
+  if (row.answer == TxAnswer::kStored) store_half(*transaction, *half, applying);
+  transaction->state = row.next;
+  answer_half(applying.waiter, *transaction, row.answer);
+  checkers_.update(*transaction);
+  unpin_if_serving(*transaction);
+  return true;
+}
+
+void TransactionDesk::store_half(Transaction& transaction, const store::HalfExtension& half,
+                                 const Applying& applying) {
+  const auto& header = applying.record.header;
+  if (transaction.state == TxState::kNone) {
+    transaction.set_names(half.transaction, half.group, half.client);
+    transaction.decided_by = {};
+    transaction.decided_at_ms = 0;
+    transaction.halves.clear();
+    transaction.check_records.clear();
+    transaction.reason.clear();
+    transaction.checks = 0;
+    transaction.store = half.store;
+    transaction.lsn = header.lsn;
+    transaction.time_ms = applying.time_ms;
+    transaction.first_check_ms = half.first_check_ms;
+    transaction.lifetime_ms = half.lifetime_ms;
+    transaction.fresh = half.fresh;
+    transaction.owner = applying.waiter.session;
+    ++context_.counters.pending;
+  }
+  transaction.halves.push_back(
+      {.message = {.lsn = header.lsn,
+                   .block_bytes = header.block_bytes,
+                   .tag_hash = half.tag_hash,
+                   .extension_bytes = header.extension_bytes},
+       .topic = header.topic,
+       .route_hash = half.route_hash,
+       .number = half.message,
+       .fingerprint = fingerprint(header.topic, half.message, half.content_digest)});
+  ++context_.counters.halves;
+  transactions_.changed(transaction);
+}
+
+void TransactionDesk::unpin_if_serving(Transaction& transaction) {
+  if (context_.serving) {
+    transactions_.unpin(transaction);
+  } else {
+    transactions_.release_if_idle(transaction);
+  }
+}
+
+// --- end ---
+
+void TransactionDesk::admit_end(const Waiter& waiter, Command& command) {
+  end(waiter, command, LookedUp::kNo);
+}
+
+void TransactionDesk::end(const Waiter& waiter, Command& command, LookedUp looked_up) {
+  const auto& request = std::get<EndRequest>(command.body);
+  if (request.decision == Decision::kCommit && request.messages == 0 && !request.by_operator) {
+    return context_.refuse(waiter, ErrorCode::kInvalidArgument,
+                           "a producer's commit names the number of messages");
+  }
+  Transaction* transaction = transactions_.find(request.transaction);
+  if ((transaction == nullptr && looked_up == LookedUp::kNo) ||
+      (transaction != nullptr && transaction->loading)) {
+    return look_up(request.transaction, command, {});
+  }
+  const store::EndExtension end{
+      .decision = request.decision,
+      .decider = request.by_operator ? Decider::kOperator : Decider::kProducer,
+      .messages = request.messages,
+      .handle = request.handle,
+      .transaction = request.transaction,
+      .group = request.by_operator ? std::string_view{} : std::string_view(request.group),
+      .client = client_of(sessions_, command.session),
+      .reason = request.reason};
+  if (transaction == nullptr || transaction->pins == 0) {
+    const TxState state = transaction == nullptr ? TxState::kNone : transaction->state;
+    const TxAnswer answer = rule(state, event_of(transaction, end)).answer;
+    if (answer == TxAnswer::kConflict) ++context_.counters.conflicts;
+    if (answer != TxAnswer::kDecided)
+      return answer_end(waiter, transaction, answer, end.transaction);
+  }
+  transactions_.pin(*transaction);
+  context_.proposals.propose(waiter, context_.now_ms(), TopicUid{}, 0, end);
+}
+
+void TransactionDesk::answer_end(const Waiter& waiter, const Transaction* transaction,
+                                 TxAnswer answer, std::string_view id) {
+  if (waiter.session.value == 0) return;
+  if (error_of(answer)) return context_.answer(waiter, error_for(transaction, answer, id));
+  if (waiter.kind == RequestKind::kAnswerCheck) {
+    return context_.answer(waiter, Response(AnswerCheckResponse{.result = transaction->winner()}));
+  }
+  context_.answer(waiter, Response(EndResponse{.result = transaction->winner(),
+                                               .repeated = answer == TxAnswer::kRepeated}));
+}
+
+bool TransactionDesk::apply_end(const Applying& applying) {
+  const auto end =
+      store::decode<store::EndExtension>(applying.record.header, applying.record.extension);
+  if (!end) return false;
+  Transaction* transaction = transactions_.find(end->transaction);
+  if (transaction == nullptr) return true;  // replay of one that was decided before the checkpoint
+  const TxRow& row = rule(transaction->state, event_of(transaction, *end));
+  if (row.answer == TxAnswer::kDecided) {
+    decide(*transaction, *end, applying.time_ms);
+  } else if (row.answer == TxAnswer::kConflict) {
+    ++context_.counters.conflicts;
+  }
+  answer_end(applying.waiter, transaction, row.answer, end->transaction);
+  checkers_.update(*transaction);
+  unpin_if_serving(*transaction);
+  return true;
+}
+
+void TransactionDesk::decide(Transaction& transaction, const store::EndExtension& end,
+                             std::int64_t time_ms) {
+  --(transaction.state == TxState::kPending ? context_.counters.pending : context_.counters.parked);
+  const bool commit = end.decision == Decision::kCommit;
+  transaction.state = commit ? TxState::kCommitted : TxState::kRolledBack;
+  transaction.decided_by = end.decider;
+  transaction.decided_at_ms = time_ms;
+  transaction.reason = end.reason;
+  auto& halves = transaction.halves;
+  if (halves.size() > 1) {
+    std::sort(halves.begin(), halves.end(), [](auto& a, auto& b) { return a.number < b.number; });
+  }
+  if (commit) {
+    for (const Half& half : halves) {
+      topics_.publish(*topics_.find(half.topic), half.message, half.route_hash);
+    }
+  }
+  ++(commit ? context_.counters.commits : context_.counters.rollbacks);
+  transactions_.decided(transaction);
+}
+
+// --- check-back ---
+
+void TransactionDesk::admit_answer(const Waiter& waiter, const AnswerCheckRequest& request) {
+  Transaction* transaction = transactions_.find(request.transaction);
+  if (transaction == nullptr ||
+      !checkers_.take_answer(*transaction, waiter.session, request.challenge)) {
+    return context_.refuse(
+        waiter, ErrorCode::kWrongChallenge,
+        "transaction " + request.transaction + " was not asked about with this challenge");
+  }
+  if (request.decision == Decision::kUnknown) {
+    checkers_.update(*transaction);
+    return context_.answer(waiter, Response(AnswerCheckResponse{.result = transaction->winner()}));
+  }
+  const store::EndExtension end{.decision = request.decision,
+                                .decider = Decider::kCheck,
+                                .messages = request.messages,
+                                .handle = transaction->handle(context_.log),
+                                .transaction = request.transaction,
+                                .group = {},
+                                .client = client_of(sessions_, waiter.session),
+                                .reason = request.reason};
+  if (transaction->pins == 0) {
+    const TxAnswer answer = rule(transaction->state, event_of(transaction, end)).answer;
+    if (answer != TxAnswer::kDecided) {
+      if (answer == TxAnswer::kConflict) ++context_.counters.conflicts;
+      checkers_.update(*transaction);
+      return answer_end(waiter, transaction, answer, end.transaction);
+    }
+  }
+  transactions_.pin(*transaction);
+  context_.proposals.propose(waiter, context_.now_ms(), TopicUid{}, 0, end);
+}
+
+bool TransactionDesk::apply_check_delivered(const Applying& applying) {
+  const auto check = store::decode<store::CheckDeliveredExtension>(applying.record.header,
+                                                                   applying.record.extension);
+  if (!check) return false;
+  Transaction* transaction = transactions_.find(check->transaction);
+  if (transaction == nullptr) return true;
+  const TxRow& row = rule(transaction->state, TxEvent::kCheckDelivered);
+  if (row.answer == TxAnswer::kCounted && check->attempt == transaction->checks + 1) {
+    ++transaction->checks;
+    auto& records = transaction->check_records;
+    if (records.size() == kCheckRecordsMax) records.erase(records.begin());
+    records.push_back({.delivered_at_ms = applying.time_ms, .client = std::string(check->client)});
+    ++context_.counters.checks_delivered;
+    transactions_.changed(*transaction);
+  }
+  transaction->counting = false;
+  checkers_.update(*transaction);
+  unpin_if_serving(*transaction);
+  return true;
+}
+
+bool TransactionDesk::apply_park(const Applying& applying) {
+  const auto park =
+      store::decode<store::ParkExtension>(applying.record.header, applying.record.extension);
+  if (!park) return false;
+  Transaction* transaction = transactions_.find(park->transaction);
+  if (transaction == nullptr ||
+      rule(transaction->state, TxEvent::kPark).answer != TxAnswer::kParked) {
+    return true;
+  }
+  transaction->state = TxState::kParked;
+  transaction->reason = park->reason;
+  --context_.counters.pending;
+  ++context_.counters.parked;
+  transactions_.changed(*transaction);
+  checkers_.update(*transaction);
+  return true;
+}
+
+bool TransactionDesk::apply_resume(const Applying& applying) {
+  const auto resume =
+      store::decode<store::ResumeExtension>(applying.record.header, applying.record.extension);
+  if (!resume) return false;
+  Transaction* transaction = transactions_.find(resume->transaction);
+  if (transaction == nullptr ||
+      rule(transaction->state, TxEvent::kResume).answer != TxAnswer::kResumed) {
+    return true;
+  }
+  transaction->state = TxState::kPending;
+  transaction->reason.clear();
+  ++context_.counters.pending;
+  --context_.counters.parked;
+  transactions_.changed(*transaction);
+  checkers_.update(*transaction);
+  return true;
+}
+
+}  // namespace tally::broker

@@ -1,0 +1,80 @@
+#pragma once
+// Requests about transactions, and the records that decide them.
+//
+// Admission answers at once what no record can change any more: a transaction that has nothing in flight is judged by the
+// same rules that apply uses. Otherwise the request becomes a record and apply judges it. Ids that are not in memory are
+// looked up first; requests for them wait in their order. Owned by the core; one thread.
+
+#include <unordered_map>
+#include <vector>
+
+#include "broker/core/checkers.h"
+
+namespace tally::broker {
+
+class TransactionDesk {
+ public:
+  TransactionDesk(Context& context, Topics& topics, Transactions& transactions, Checkers& checkers,
+                  Sessions& sessions)
+      : context_(context),
+        topics_(topics),
+        transactions_(transactions),
+        checkers_(checkers),
+        sessions_(sessions) {}
+
+  void admit_prepare(const Waiter& waiter, Command& command, const store::Keepalive& bytes);
+  void admit_end(const Waiter& waiter, Command& command);
+  void admit_answer(const Waiter& waiter, const AnswerCheckRequest& request);
+  void admit_show(const Waiter& waiter, const ShowTransactionRequest& request);
+  void admit_list(const Waiter& waiter, ListTransactionsRequest&& request);
+
+  // Each says whether the record made sense. `index` is where replay looks up decided transactions; null when serving.
+  Result<bool> apply_half(const Applying& applying, const store::IndexStore* index);
+  bool apply_end(const Applying& applying);
+  bool apply_check_delivered(const Applying& applying);
+  bool apply_park(const Applying& applying);
+  bool apply_resume(const Applying& applying);
+
+ private:
+  enum class LookedUp : bool { kNo, kYes };
+  struct Delayed {
+    Command command{};
+    store::Keepalive bytes{};
+  };
+  struct HalfQuestion {
+    std::string_view group{};
+    TopicUid topic{};
+    std::uint32_t number = 0;
+    std::uint64_t digest = 0;
+    std::uint64_t block_bytes = 0;
+  };
+  void prepare(const Waiter& waiter, Command& command, const store::Keepalive& bytes,
+               LookedUp looked_up);
+  void end(const Waiter& waiter, Command& command, LookedUp looked_up);
+  void look_up(std::string_view id, Command& command, const store::Keepalive& bytes);
+  void resume_delayed(const std::string& id, StoredPairs&& found);
+
+  static TxEvent event_of(const Transaction& transaction, const HalfQuestion& half);
+  TxEvent event_of(const Transaction* transaction, const store::EndExtension& end) const;
+  void answer_half(const Waiter& waiter, const Transaction& transaction, TxAnswer answer);
+  void answer_end(const Waiter& waiter, const Transaction* transaction, TxAnswer answer,
+                  std::string_view id);
+  Error error_for(const Transaction* transaction, TxAnswer answer, std::string_view id) const;
+  void store_half(Transaction& transaction, const store::HalfExtension& half,
+                  const Applying& applying);
+  void decide(Transaction& transaction, const store::EndExtension& end, std::int64_t time_ms);
+  void unpin_if_serving(Transaction& transaction);
+
+  TransactionInfo info(const Transaction& transaction) const;
+  struct Listing;
+  void finish_listing(Listing& listing);
+
+  Context& context_;
+  Topics& topics_;
+  Transactions& transactions_;
+  Checkers& checkers_;
+  Sessions& sessions_;
+  std::unordered_map<std::string, std::vector<Delayed>> delayed_{};
+};
+
+}  // namespace tally::broker

@@ -1,0 +1,158 @@
+// Showing and listing transactions: what the index holds, corrected by what memory knows better.
+
+#include <algorithm>
+#include <map>
+#include <memory>
+
+#include "broker/core/index_keys.h"
+#include "broker/core/transaction_desk.h"
+#include "protocol/base/check.h"
+
+namespace tally::broker {
+
+/// A page under way: it waits for one scan of open and one of decided transactions.
+struct TransactionDesk::Listing {
+  Waiter waiter{};
+  ListTransactionsRequest request{};
+  std::uint32_t limit = 0;
+  int scans = 0;
+  StoredPairs open{}, decided{};
+
+  bool wants(TxState state) const {
+    return state != TxState::kNone &&
+           (request.state == 0 || request.state == static_cast<std::uint32_t>(state));
+  }
+};
+
+TransactionInfo TransactionDesk::info(const Transaction& transaction) const {
+  TransactionInfo info{.id = std::string(transaction.id()),
+                       .group = std::string(transaction.group()),
+                       .client = {},
+                       .store = {},
+                       .state = public_state(transaction.state),
+                       .topics = {},
+                       .messages = static_cast<std::uint32_t>(transaction.halves.size()),
+                       .handle = transaction.handle(context_.log),
+                       .next_check_at_ms = checkers_.next_check_at_ms(transaction),
+                       .expires_at_ms = transaction.time_ms + transaction.lifetime_ms,
+                       .checks = transaction.checks,
+                       .decided_by = transaction.decided_by,
+                       .decided_at_ms = transaction.decided_at_ms,
+                       .reason = transaction.reason,
+                       .check_records = {}};
+  if (!is_open(transaction.state)) return info;  // the rest is not kept behind a decision
+  info.client = transaction.client();
+  info.store = transaction.store;
+  info.check_records = transaction.check_records;
+  std::map<std::uint32_t, std::string> topics;
+  for (const Half& half : transaction.halves) topics[half.number] = topics_.find(half.topic)->name;
+  for (auto& [number, topic] : topics) info.topics.push_back(std::move(topic));
+  return info;
+}
+
+void TransactionDesk::admit_show(const Waiter& waiter, const ShowTransactionRequest& request) {
+  const Transaction* resident = transactions_.find(request.transaction);
+  if (resident != nullptr && resident->state != TxState::kNone) {
+    return context_.answer(waiter,
+                           Response(ShowTransactionResponse{.transaction = info(*resident)}));
+  }
+  context_.loads.get(
+      keys::transaction(context_.shard, keys::Kind::kDecided, request.transaction),
+      [this, waiter, id = request.transaction](StoredPairs&& found) {
+        Transaction decoded;
+        const Transaction* known = transactions_.find(id);
+        if (known == nullptr || known->state == TxState::kNone) {
+          if (found.empty()) {
+            return context_.answer(waiter, error_for(nullptr, TxAnswer::kNotFound, id));
+          }
+          TALLY_CHECK(decode_decided(id, found.front().second, decoded));
+          known = &decoded;
+        }
+        context_.answer(waiter, Response(ShowTransactionResponse{.transaction = info(*known)}));
+      });
+}
+
+void TransactionDesk::admit_list(const Waiter& waiter, ListTransactionsRequest&& request) {
+  auto listing = std::make_shared<Listing>();
+  listing->waiter = waiter;
+  listing->limit =
+      request.limit != 0 ? std::min(request.limit, limits::kListPageMax) : limits::kListPageMax;
+  listing->request = std::move(request);
+  const auto scan = [&](keys::Kind kind, StoredPairs Listing::*to) {
+    ++listing->scans;
+    std::string from = keys::transaction(context_.shard, kind, listing->request.after);
+    if (!listing->request.after.empty()) from.push_back('\0');
+    context_.loads.scan(std::move(from), keys::prefix_end(context_.shard, kind), listing->limit + 1,
+                        [this, listing, to](StoredPairs&& found) {
+                          (*listing).*to = std::move(found);
+                          if (--listing->scans == 0) finish_listing(*listing);
+                        });
+  };
+  const bool open = listing->wants(TxState::kPending) || listing->wants(TxState::kParked);
+  const bool decided = listing->wants(TxState::kCommitted) || listing->wants(TxState::kRolledBack);
+  if (open) scan(keys::Kind::kOpen, &Listing::open);
+  if (decided) scan(keys::Kind::kDecided, &Listing::decided);
+  if (!open && !decided) context_.answer(waiter, Response(ListTransactionsResponse{}));
+}
+
+void TransactionDesk::finish_listing(Listing& listing) {
+  // Up to `bound` nothing is missing; empty: nothing is missing at all.
+  std::string bound;
+  for (const StoredPairs* pairs : {&listing.open, &listing.decided}) {
+    if (pairs->size() <= listing.limit) continue;
+    const std::string_view last = keys::KeyReader(pairs->back().first).rest();
+    if (bound.empty() || last < bound) bound = last;
+  }
+  const auto covered = [&](std::string_view id) {
+    return id > listing.request.after && (bound.empty() || id <= bound);
+  };
+
+  std::map<std::string, TransactionInfo, std::less<>> page;
+  const auto add = [&](const Transaction& transaction) {
+    if (listing.wants(transaction.state)) {
+      page.insert_or_assign(std::string(transaction.id()), info(transaction));
+    }
+  };
+  const auto add_rows = [&](const StoredPairs& rows, auto decode) {
+    for (const auto& [key, row] : rows) {
+      const std::string_view id = keys::KeyReader(key).rest();
+      if (!covered(id)) continue;
+      const Transaction* resident = transactions_.find(id);
+      Transaction decoded;
+      if (resident == nullptr || resident->state == TxState::kNone) {
+        TALLY_CHECK(decode(id, row, decoded));
+        resident = &decoded;
+      }
+      add(*resident);
+    }
+  };
+  add_rows(listing.open, decode_open);
+  add_rows(listing.decided, decode_decided);
+
+  std::vector<const Transaction*> unsaved;
+  transactions_.for_each_unsaved([&](const Transaction& transaction) {
+    if (listing.wants(transaction.state) && covered(transaction.id()))
+      unsaved.push_back(&transaction);
+  });
+  const auto by_id = [](const Transaction* a, const Transaction* b) { return a->id() < b->id(); };
+  const std::size_t most = std::size_t{listing.limit} + 1;
+  if (unsaved.size() > most) {
+    std::nth_element(unsaved.begin(), unsaved.begin() + listing.limit, unsaved.end(), by_id);
+    unsaved.resize(most);
+  }
+  for (const Transaction* transaction : unsaved) add(*transaction);
+
+  ListTransactionsResponse response;
+  for (auto& [id, transaction] : page) {
+    if (response.transactions.size() == listing.limit) {
+      bound = response.transactions.back().id;
+      break;
+    }
+    response.transactions.push_back(std::move(transaction));
+  }
+  response.more = !bound.empty();
+  response.next_after = bound;
+  context_.answer(listing.waiter, Response(std::move(response)));
+}
+
+}  // namespace tally::broker

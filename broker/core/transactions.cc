@@ -1,0 +1,201 @@
+#include "broker/core/transactions.h"
+
+#include "broker/core/index_keys.h"
+#include "broker/core/topics.h"
+#include "protocol/base/bytes.h"
+#include "protocol/base/checksum.h"
+
+namespace tally::broker {
+
+std::uint64_t fingerprint(TopicUid topic, std::uint32_t number, std::uint64_t content_digest) {
+  char raw[16];
+  store_le(raw, content_digest);
+  store_le(raw + 8, topic.value);
+  store_le(raw + 12, number);
+  return checksum(std::string_view(raw, sizeof raw));
+}
+
+void Transaction::set_names(std::string_view id, std::string_view group, std::string_view client) {
+  names.clear();  // none of the views points into it
+  names.reserve(id.size() + group.size() + client.size());
+  names.append(id).append(group).append(client);
+  id_bytes = static_cast<std::uint8_t>(id.size());
+  group_bytes = static_cast<std::uint8_t>(group.size());
+}
+
+bool Transaction::has(std::uint64_t half_fingerprint) const {
+  for (const Half& half : halves) {
+    if (half.fingerprint == half_fingerprint) return true;
+  }
+  return false;
+}
+
+const Half* Transaction::find(std::uint32_t number) const {
+  for (const Half& half : halves) {
+    if (half.number == number) return &half;
+  }
+  return nullptr;
+}
+
+std::uint64_t Transaction::block_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const Half& half : halves) bytes += half.message.block_bytes;
+  return bytes;
+}
+
+Winner Transaction::winner() const {
+  return {.state = public_state(state), .decided_by = decided_by, .decided_at_ms = decided_at_ms};
+}
+
+void Transaction::clear() {
+  unlink();
+  names.clear();
+  id_bytes = group_bytes = 0;
+  state = TxState::kNone;
+  decided_by = {};
+  store = {};
+  lsn = {};
+  time_ms = first_check_ms = lifetime_ms = decided_at_ms = 0;
+  checks = 0;
+  halves.clear();
+  check_records.clear();
+  reason.clear();
+  pins = 0;
+  loading = dirty = writing = fresh = open_row = false;
+  hash = 0;
+  next_in_bucket = nullptr;
+  owner = asked = {};
+  challenge = 0;
+  outstanding = received = counting = false;
+  not_before_ms = 0;
+}
+
+Transaction* Transactions::find(std::string_view id) {
+  const std::uint64_t hash = checksum(id);
+  const Table& table = tables_[hash & 0xFF];
+  if (table.buckets.empty()) return nullptr;
+  Transaction* t = table.buckets[(hash >> 8) & (table.buckets.size() - 1)];
+  while (t != nullptr && (t->hash != hash || t->id() != id)) t = t->next_in_bucket;
+  return t;
+}
+
+Transaction& Transactions::obtain(std::string_view id) {
+  if (Transaction* found = find(id)) return *found;
+  if (spare_.empty()) {
+    spare_.push_back(&storage_.emplace_back());
+  }
+  Transaction& made = *spare_.back();
+  spare_.pop_back();
+  made.names.assign(id);
+  made.id_bytes = static_cast<std::uint8_t>(id.size());
+  insert(made);
+  return made;
+}
+
+void Transactions::insert(Transaction& transaction) {
+  transaction.hash = checksum(transaction.id());
+  Table& table = tables_[transaction.hash & 0xFF];
+  if (table.size >= table.buckets.size()) {
+    std::vector<Transaction*> wider(table.buckets.empty() ? 16 : table.buckets.size() * 2);
+    for (Transaction* t : table.buckets) {
+      while (t != nullptr) {
+        Transaction* const next = t->next_in_bucket;
+        Transaction*& bucket = wider[(t->hash >> 8) & (wider.size() - 1)];
+        t->next_in_bucket = bucket;
+        bucket = t;
+        t = next;
+      }
+    }
+    table.buckets = std::move(wider);
+  }
+  Transaction*& bucket = table.buckets[(transaction.hash >> 8) & (table.buckets.size() - 1)];
+  transaction.next_in_bucket = bucket;
+  bucket = &transaction;
+  ++table.size;
+  ++resident_;
+}
+
+void Transactions::remove(Transaction& transaction) {
+  Table& table = tables_[transaction.hash & 0xFF];
+  Transaction** at = &table.buckets[(transaction.hash >> 8) & (table.buckets.size() - 1)];
+  while (*at != &transaction) at = &(*at)->next_in_bucket;
+  *at = transaction.next_in_bucket;
+  --table.size;
+  --resident_;
+  transaction.clear();
+  spare_.push_back(&transaction);
+}
+
+void Transactions::changed(Transaction& transaction) {
+  if (transaction.dirty) return;
+  transaction.dirty = true;
+  dirty_.push_back(&transaction);
+}
+
+void Transactions::decided(Transaction& transaction) {
+  changed(transaction);
+  context_.checkpoint.put(keys::transaction(context_.shard, keys::Kind::kDecided, transaction.id()),
+                          encode_decided(transaction));
+  if (transaction.open_row) {
+    transaction.open_row = false;
+    context_.checkpoint.erase(
+        keys::transaction(context_.shard, keys::Kind::kOpen, transaction.id()));
+  }
+}
+
+void Transactions::release_if_idle(Transaction& transaction) {
+  if (is_open(transaction.state) || transaction.pins != 0 || transaction.dirty ||
+      transaction.writing) {
+    return;
+  }
+  remove(transaction);
+}
+
+void Transactions::collect() {
+  for (Transaction* t : dirty_) {
+    t->dirty = false;
+    t->writing = true;
+    if (!is_open(t->state)) continue;
+    context_.checkpoint.put(keys::transaction(context_.shard, keys::Kind::kOpen, t->id()),
+                            encode_open(*t));
+    if (t->fresh && !t->open_row) {
+      context_.checkpoint.erase(keys::transaction(context_.shard, keys::Kind::kDecided, t->id()));
+    }
+    t->open_row = true;
+  }
+  writing_.swap(dirty_);
+}
+
+void Transactions::checkpoint_done() {
+  for (Transaction* t : writing_) {
+    t->writing = false;
+    release_if_idle(*t);
+  }
+  writing_.clear();
+}
+
+bool Transactions::insert_decided(std::string_view id, std::string_view row) {
+  Transaction& transaction = obtain(id);
+  return decode_decided(id, row, transaction);
+}
+
+Result<void> Transactions::look_up(const store::IndexStore& index, std::string_view id) {
+  TALLY_TRY(auto row, index.get(keys::transaction(context_.shard, keys::Kind::kDecided, id)));
+  if (!row || insert_decided(id, *row)) return {};
+  return Error(ErrorCode::kDataDamaged, "the index has a decided transaction that does not decode");
+}
+
+Result<void> Transactions::restore(const store::IndexStore& index) {
+  return restore_rows(context_, index, 'p', [&](std::string_view key, std::string_view row) {
+    const std::string_view id = keys::KeyReader(key).rest();
+    if (id.empty()) return false;
+    Transaction& transaction = obtain(id);
+    if (!decode_open(id, row, transaction)) return false;
+    transaction.open_row = true;
+    if (transaction.state == TxState::kPending) ++context_.counters.pending;
+    if (transaction.state == TxState::kParked) ++context_.counters.parked;
+    return true;
+  });
+}
+
+}  // namespace tally::broker

@@ -1,0 +1,152 @@
+#pragma once
+// All open transactions, and decided ones that the index does not hold yet or that somebody asks about.
+//
+// Owned by the core; one thread. A transaction stays in memory while it is open, pinned (requests in flight or a look-up
+// under way) or part of an unwritten checkpoint. The table is 256 small ones, so that no growth stops the core for long.
+// Objects are reused.
+
+#include <array>
+#include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/core/context.h"
+#include "broker/core/queue_index.h"
+#include "broker/core/transaction_rules.h"
+
+namespace tally::broker {
+
+/// One stored half message, by reference.
+struct Half {
+  MessageRef message{};
+  TopicUid topic{};
+  std::uint32_t route_hash = 0;
+  std::uint32_t number = 0;       ///< within the transaction; 0 when only the fingerprint is known
+  std::uint64_t fingerprint = 0;  ///< of topic, number and content
+};
+std::uint64_t fingerprint(TopicUid topic, std::uint32_t number, std::uint64_t content_digest);
+
+struct Transaction : TimerHook {
+  Transaction() : TimerHook(TimerKind::kCheck) {}
+  std::string_view id() const { return std::string_view(names).substr(0, id_bytes); }
+  std::string_view group() const { return std::string_view(names).substr(id_bytes, group_bytes); }
+  std::string_view client() const { return std::string_view(names).substr(id_bytes + group_bytes); }
+  void set_names(std::string_view id, std::string_view group, std::string_view client);
+  bool has(std::uint64_t half_fingerprint) const;
+  const Half* find(std::uint32_t number) const;
+  std::uint64_t block_bytes() const;
+  Handle handle(LogId log) const { return {.log = log, .lsn = lsn, .time_ms = time_ms}; }
+  Winner winner() const;
+  void clear();
+
+  // Durable.
+  std::string names{};  ///< id, group, client: one allocation
+  std::uint8_t id_bytes = 0;
+  std::uint8_t group_bytes = 0;
+  TxState state = TxState::kNone;
+  Decider decided_by{};
+  StoreId store{};
+  Lsn lsn{};                 ///< of the first half
+  std::int64_t time_ms = 0;  ///< of the first half's entry
+  std::int64_t first_check_ms = 0;
+  std::int64_t lifetime_ms = 0;
+  std::int64_t decided_at_ms = 0;
+  std::uint32_t checks = 0;  ///< delivered ones
+  std::vector<Half> halves{};
+  std::vector<CheckRecord> check_records{};  ///< the newest kCheckRecordsMax
+  std::string reason{};
+
+  // Where it stands in memory and index.
+  std::uint32_t pins = 0;  ///< requests in flight and look-ups
+  bool loading = false;    ///< its key is being looked up
+  bool dirty = false;      ///< changed since the last checkpoint was taken
+  bool writing = false;    ///< in the checkpoint that is being written
+  bool fresh = false;      ///< begun without a look-up: an old decided row may stand in the index
+  bool open_row = false;   ///< the index holds it as open
+  std::uint64_t hash = 0;
+  Transaction* next_in_bucket = nullptr;
+
+  // Check-back; volatile.
+  SessionId owner{};            ///< prepared it
+  SessionId asked{};            ///< asked last
+  std::uint64_t challenge = 0;  ///< of the check asked last
+  bool outstanding = false;     ///< asked, and neither answered nor given up
+  bool received = false;        ///< a live checker has the question
+  bool counting = false;        ///< CheckDelivered is in flight
+  std::int64_t not_before_ms = 0;
+};
+
+inline constexpr std::size_t kCheckRecordsMax = 16;
+
+class Transactions {
+ public:
+  explicit Transactions(Context& context) : context_(context) {}
+
+  Result<void> restore(const store::IndexStore& index);
+  /// Replay only: makes a decided transaction resident when `index` has it.
+  Result<void> look_up(const store::IndexStore& index, std::string_view id);
+
+  Transaction* find(std::string_view id);
+  /// Finds it or makes one in state kNone.
+  Transaction& obtain(std::string_view id);
+  /// Makes resident what a look-up found.
+  bool insert_decided(std::string_view id, std::string_view row);
+
+  /// Its state changed: the next checkpoint holds it.
+  void changed(Transaction& transaction);
+  /// Has just become decided: `changed`, and its final row is written.
+  void decided(Transaction& transaction);
+  void pin(Transaction& transaction) { ++transaction.pins; }
+  void unpin(Transaction& transaction) {
+    --transaction.pins;
+    release_if_idle(transaction);
+  }
+  /// Forgets it when nothing needs it in memory.
+  void release_if_idle(Transaction& transaction);
+
+  template <typename Visit>
+  void for_each(Visit visit) {
+    for (Table& table : tables_) {
+      for (Transaction* t : table.buckets) {
+        for (; t != nullptr; t = t->next_in_bucket) visit(*t);
+      }
+    }
+  }
+  /// Those that the index does not hold as they are.
+  template <typename Visit>
+  void for_each_unsaved(Visit visit) {
+    for (Transaction* t : dirty_) visit(*t);
+    for (Transaction* t : writing_) {
+      if (!t->dirty) visit(*t);
+    }
+  }
+
+  void collect();
+  void checkpoint_done();
+  std::size_t resident() const { return resident_; }
+
+ private:
+  struct Table {
+    std::vector<Transaction*> buckets{};
+    std::size_t size = 0;
+  };
+  void insert(Transaction& transaction);
+  void remove(Transaction& transaction);
+
+  Context& context_;
+  std::array<Table, 256> tables_{};
+  std::deque<Transaction> storage_{};
+  std::vector<Transaction*> spare_{};
+  std::vector<Transaction*> dirty_{}, writing_{};
+  std::size_t resident_ = 0;
+};
+
+// Rows of the index (tables in README.md). Decoding fills a cleared transaction; false when the bytes do not match.
+std::string encode_open(const Transaction& transaction);
+bool decode_open(std::string_view id, std::string_view row, Transaction& to);
+std::string encode_decided(const Transaction& transaction);
+bool decode_decided(std::string_view id, std::string_view row, Transaction& to);
+
+}  // namespace tally::broker

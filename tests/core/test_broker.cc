@@ -1,0 +1,324 @@
+#include "tests/core/test_broker.h"
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <sstream>
+
+namespace tally::broker {
+
+TestBroker::TestBroker(CoreOptions core_options)
+    : options(core_options), index_(store::make_memory_index()) {
+  log_id_.bytes[0] = 7;
+  start();
+}
+
+void TestBroker::start() {
+  core_ = std::make_unique<BrokerCore>(options, ShardId(0), log_id_);
+  REQUIRE(core_->restore(*index_));
+  const auto position = index_->position().value();
+  for (const Stored& stored : log_) {
+    if (position && stored.header.index <= position->applied) continue;
+    store::EntryView view{.header = stored.header, .records = {}};
+    for (const auto& [header, extension] : stored.records) {
+      view.records.push_back({.header = header, .extension = extension});
+    }
+    REQUIRE(core_->replay(view));
+    if (core_->checkpoint_due()) checkpoint();
+  }
+  const bool any = !log_.empty();
+  core_->serve(now_, any ? log_.back().header.index : EntryIndex{},
+               any ? log_.back().header.end() : Lsn{}, any ? log_.back().header.time_ms : 0);
+}
+
+void TestBroker::restart(Start how) {
+  taken_.clear();
+  loads_.clear();
+  checks_.clear();
+  answers_.clear();
+  grants_.clear();
+  sessions_.clear();
+  if (how == Start::kRebuild) index_ = store::make_memory_index();
+  start();
+}
+
+SessionId TestBroker::connect(std::string client) {
+  const SessionId session(next_session_++);
+  sessions_[session.value] = client;
+  core_->session_opened(session, std::move(client));
+  return session;
+}
+
+void TestBroker::disconnect(SessionId session) {
+  core_->session_closed(session);
+  sessions_.erase(session.value);
+}
+
+RequestId TestBroker::submit(SessionId session, Request body) {
+  const RequestId request(next_request_++);
+  Command command{.session = session, .request = request, .body = std::move(body)};
+  core_->admit({&command, 1}, nullptr);
+  collect();
+  return request;
+}
+
+RequestId TestBroker::send(SessionId session, std::string topic, std::uint32_t route,
+                           std::size_t bytes) {
+  const RequestId request(next_request_++);
+  auto block = std::make_shared<std::string>(bytes, 'b');
+  Command command{.session = session,
+                  .request = request,
+                  .body = SendRequest{.topic = std::move(topic)},
+                  .block = *block,
+                  .block_checksum = 1,
+                  .route_hash = route};
+  core_->admit({&command, 1}, block);
+  collect();
+  return request;
+}
+
+RequestId TestBroker::prepare(SessionId session, const Half& half) {
+  const RequestId request(next_request_++);
+  auto block = std::make_shared<std::string>(half.bytes, 'b');
+  Command command{.session = session,
+                  .request = request,
+                  .body = PrepareRequest{.topic = half.topic,
+                                         .transaction = half.id,
+                                         .group = half.group,
+                                         .store = half.store,
+                                         .message = half.message,
+                                         .fresh = half.fresh,
+                                         .first_check_ms = half.first_check_ms},
+                  .block = *block,
+                  .block_checksum = 1,
+                  .content_digest = half.digest};
+  core_->admit({&command, 1}, block);
+  collect();
+  return request;
+}
+
+void TestBroker::collect() {
+  Effects& effects = core_->effects();
+  for (Reply& reply : effects.replies) {
+    REQUIRE(answers_.emplace(reply.request.value, std::move(reply.result)).second);
+  }
+  for (Grant& grant : effects.grants) {
+    REQUIRE(grant.record_bytes.size() == grant.response.deliveries.size());
+    REQUIRE(grants_.emplace(grant.request.value, std::move(grant)).second);
+  }
+  for (AskCheck& check : effects.checks) checks_.push_back(std::move(check));
+  for (Load& load : effects.loads) loads_.push_back(std::move(load));
+  effects.clear();
+}
+
+std::optional<Result<Response>> TestBroker::answer(RequestId request) {
+  auto node = answers_.extract(request.value);
+  if (node.empty()) return std::nullopt;
+  return std::move(node.mapped());
+}
+
+std::optional<Grant> TestBroker::granted(RequestId request) {
+  auto node = grants_.extract(request.value);
+  if (node.empty()) return std::nullopt;
+  return std::move(node.mapped());
+}
+
+std::vector<AskCheck> TestBroker::take_checks() { return std::exchange(checks_, {}); }
+
+void TestBroker::take_entries() {
+  while (core_->has_entry()) taken_.push_back(core_->take_entry());
+}
+
+bool TestBroker::commit_one() {
+  if (taken_.empty()) return false;
+  auto entry = std::move(taken_.front());
+  taken_.pop_front();
+  Stored stored{.header = entry->view().header, .records = {}};
+  for (const auto& record : entry->view().records) {
+    stored.records.emplace_back(record.header, std::string(record.extension));
+  }
+  if (!log_.empty()) {
+    REQUIRE(stored.header.lsn == log_.back().header.end());
+    REQUIRE(stored.header.time_ms >= log_.back().header.time_ms);
+  }
+  log_.push_back(std::move(stored));
+  core_->committed(std::move(entry));
+  collect();
+  return true;
+}
+
+void TestBroker::serve_loads() {
+  for (const Load& load : std::exchange(loads_, {})) {
+    Loaded loaded{.ticket = load.ticket, .values = {}};
+    if (load.to.empty()) {
+      if (auto value = index_->get(load.from).value())
+        loaded.values.emplace_back(load.from, *value);
+    } else {
+      REQUIRE(index_->scan(load.from, load.to, [&](std::string_view key, std::string_view value) {
+        loaded.values.emplace_back(key, value);
+        return loaded.values.size() < load.limit;
+      }));
+    }
+    core_->loaded(std::move(loaded));
+    collect();
+  }
+}
+
+void TestBroker::run() {
+  collect();
+  while (core_->has_entry() || !taken_.empty() || !loads_.empty()) {
+    take_entries();
+    while (commit_one()) {
+    }
+    serve_loads();
+  }
+}
+
+void TestBroker::advance(std::int64_t ms) {
+  now_.wall_ms += ms;
+  now_.boot_ms += ms;
+  core_->tick(now_);
+  collect();
+}
+
+void TestBroker::checkpoint() {
+  const auto batch = core_->take_checkpoint();
+  REQUIRE(index_->write(*batch));
+  core_->checkpoint_done();
+  collect();
+}
+
+void TestBroker::make_topic(const std::string& name, std::uint32_t queues) {
+  const SessionId session = connect("maker");
+  REQUIRE(ask<CreateTopicResponse>(session, CreateTopicRequest{.topic = name, .queues = queues}));
+  disconnect(session);
+}
+
+Result<PrepareResponse> TestBroker::prepared(SessionId session, const Half& half) {
+  return wait_for<PrepareResponse>(prepare(session, half));
+}
+
+Result<EndResponse> TestBroker::end(SessionId session, const std::string& id, Decision decision,
+                                    std::uint32_t messages, Handle handle,
+                                    const std::string& group) {
+  return ask<EndResponse>(session, EndRequest{.transaction = id,
+                                              .group = group,
+                                              .decision = decision,
+                                              .handle = handle,
+                                              .messages = messages});
+}
+
+Result<EndResponse> TestBroker::operator_end(SessionId session, const std::string& id,
+                                             Decision decision) {
+  return ask<EndResponse>(session,
+                          EndRequest{.transaction = id, .decision = decision, .by_operator = true});
+}
+
+std::vector<DeliveryHeader> TestBroker::receive(SessionId session, const std::string& topic,
+                                                const std::string& group, std::uint32_t max,
+                                                std::int64_t lease_ms) {
+  const RequestId request = submit(
+      session,
+      ReceiveRequest{.topic = topic, .group = group, .messages_max = max, .lease_ms = lease_ms});
+  run();
+  auto grant = granted(request);
+  REQUIRE(grant.has_value());
+  return grant->response.deliveries;
+}
+
+Result<SettleResponse> TestBroker::settle(SessionId session, const std::string& topic,
+                                          const std::string& group, const DeliveryHeader& delivery,
+                                          SettleAction action, std::int64_t delay_ms) {
+  return ask<SettleResponse>(session, SettleRequest{.topic = topic,
+                                                    .group = group,
+                                                    .items = {{.queue = delivery.queue,
+                                                               .offset = delivery.offset,
+                                                               .attempt = delivery.attempt,
+                                                               .action = action,
+                                                               .delay_ms = delay_ms}}});
+}
+
+Result<TransactionInfo> TestBroker::show(SessionId session, const std::string& id) {
+  auto shown = ask<ShowTransactionResponse>(session, ShowTransactionRequest{.transaction = id});
+  if (!shown) return shown.error();
+  return shown->transaction;
+}
+
+std::vector<TransactionInfo> TestBroker::list(SessionId session, std::uint32_t state,
+                                              std::uint32_t page) {
+  std::vector<TransactionInfo> all;
+  std::string after;
+  while (true) {
+    auto listed = ask<ListTransactionsResponse>(
+        session, ListTransactionsRequest{.state = state, .after = after, .limit = page});
+    REQUIRE(listed);
+    for (auto& transaction : listed->transactions) all.push_back(std::move(transaction));
+    if (!listed->more) return all;
+    REQUIRE(listed->next_after > after);
+    after = listed->next_after;
+  }
+}
+
+std::uint64_t TestBroker::published(const std::string& topic) {
+  const SessionId session = connect("counter");
+  const auto topics = ask<ListTopicsResponse>(session, ListTopicsRequest{.name = topic});
+  disconnect(session);
+  std::uint64_t count = 0;
+  for (const auto& queue : topics.value().topics.at(0).queues) count += queue.next.value;
+  return count;
+}
+
+std::uint64_t TestBroker::records(store::RecordType type) const {
+  std::uint64_t count = 0;
+  for (const Stored& entry : log_) {
+    for (const auto& [header, extension] : entry.records) count += header.type == type;
+  }
+  return count;
+}
+
+std::string TestBroker::dump() {
+  std::ostringstream out;
+  const SessionId session = connect("dump");
+  const auto topics = ask<ListTopicsResponse>(session, ListTopicsRequest{}).value();
+  for (const auto& topic : topics.topics) {
+    out << "topic " << topic.uid.value << ' ' << topic.name;
+    for (const auto& queue : topic.queues) out << ' ' << queue.next.value;
+    out << '\n';
+  }
+  for (const auto& t : list(session, 0, 7)) {
+    out << "txn " << t.id << ' ' << t.group << ' ' << t.client << ' ' << name(t.state) << ' '
+        << t.messages << ' ' << t.handle.lsn.value << ' ' << t.handle.time_ms << ' '
+        << t.next_check_at_ms << ' ' << t.expires_at_ms << ' ' << t.checks << ' '
+        << name(t.decided_by) << ' ' << t.decided_at_ms << ' ' << t.reason << t.store.to_hex();
+    for (const auto& topic : t.topics) out << ' ' << topic;
+    for (const auto& check : t.check_records) out << ' ' << check.delivered_at_ms << check.client;
+    out << '\n';
+  }
+  const auto groups = ask<ListGroupsResponse>(session, ListGroupsRequest{}).value();
+  for (const auto& group : groups.groups) {
+    std::string before;
+    for (const auto& q : group.queues) {
+      out << "group " << group.name << ' ' << q.topic << ' ' << q.queue.value << ' '
+          << q.floor.value << ' ' << q.next.value << ' ' << q.settled_above_floor << ' '
+          << q.retrying << ' ' << q.dead_lettered << ' ' << q.unsettled << '\n';
+      if (q.topic == before) continue;
+      before = q.topic;
+      std::vector<std::string> lines;
+      while (true) {
+        const auto deliveries = receive(session, q.topic, group.name, 64);
+        if (deliveries.empty()) break;
+        for (const auto& d : deliveries) {
+          std::ostringstream line;
+          line << "  " << d.queue.value << ' ' << d.offset.value << ' ' << d.lsn.value << ' '
+               << d.attempt << ' ' << d.block_bytes;
+          lines.push_back(line.str());
+        }
+      }
+      std::sort(lines.begin(), lines.end());
+      for (const auto& line : lines) out << line << '\n';
+    }
+  }
+  disconnect(session);
+  return out.str();
+}
+
+}  // namespace tally::broker

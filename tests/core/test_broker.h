@@ -1,0 +1,119 @@
+#pragma once
+// A BrokerCore with its log and index in memory, driven step by step by a test: nothing happens between two calls.
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/core/broker_core.h"
+
+namespace tally::broker {
+
+class TestBroker {
+ public:
+  explicit TestBroker(CoreOptions options = {});
+
+  enum class Start { kCheckpoint, kRebuild };
+  /// Drops the core and what was not durable; starts again from the log, with or without the index.
+  void restart(Start start);
+
+  // --- requests; the answer is there after run() unless the log is held ---
+  SessionId connect(std::string client);
+  void disconnect(SessionId session);
+  RequestId submit(SessionId session, Request body);
+  RequestId send(SessionId session, std::string topic, std::uint32_t route = 0,
+                 std::size_t bytes = 100);
+  struct Half {
+    std::string topic = "t";
+    std::string id = "x";
+    std::string group = "g";
+    std::uint32_t message = 1;
+    std::uint64_t digest = 1;
+    bool fresh = false;
+    std::int64_t first_check_ms = 0;
+    StoreId store{};
+    std::size_t bytes = 100;
+  };
+  RequestId prepare(SessionId session, const Half& half);
+  std::optional<Result<Response>> answer(RequestId request);
+  std::optional<Grant> granted(RequestId request);
+  std::vector<AskCheck> take_checks();
+
+  // --- together with run() ---
+  template <typename R>
+  Result<R> ask(SessionId session, Request body) {
+    return wait_for<R>(submit(session, std::move(body)));
+  }
+  template <typename R>
+  Result<R> wait_for(RequestId request) {
+    run();
+    auto result = answer(request);
+    if (!result) return Error(ErrorCode::kTimeout, "no answer yet");
+    if (!*result) return result->error();
+    return std::get<R>(**result);
+  }
+  void make_topic(const std::string& name, std::uint32_t queues = 1);
+  Result<PrepareResponse> prepared(SessionId session, const Half& half);
+  Result<EndResponse> end(SessionId session, const std::string& id, Decision decision,
+                          std::uint32_t messages = 1, Handle handle = {},
+                          const std::string& group = "g");
+  Result<EndResponse> operator_end(SessionId session, const std::string& id, Decision decision);
+  std::vector<DeliveryHeader> receive(SessionId session, const std::string& topic,
+                                      const std::string& group, std::uint32_t max = 100,
+                                      std::int64_t lease_ms = 0);
+  Result<SettleResponse> settle(SessionId session, const std::string& topic,
+                                const std::string& group, const DeliveryHeader& delivery,
+                                SettleAction action, std::int64_t delay_ms = -1);
+  Result<TransactionInfo> show(SessionId session, const std::string& id);
+  std::vector<TransactionInfo> list(SessionId session, std::uint32_t state = 0,
+                                    std::uint32_t page = 0);
+  std::uint64_t published(const std::string& topic);
+
+  // --- time, log, index ---
+  void advance(std::int64_t ms);
+  /// Writes and commits all entries and serves all loads until nothing moves.
+  void run();
+  /// Takes entries from the core without making them durable.
+  void take_entries();
+  bool commit_one();
+  void serve_loads();
+  void checkpoint();
+  void collect();
+
+  /// All that a client can see, as text.
+  std::string dump();
+
+  BrokerCore& core() { return *core_; }
+  store::IndexStore& index() { return *index_; }
+  std::size_t log_entries() const { return log_.size(); }
+  std::uint64_t records(store::RecordType type) const;
+  std::int64_t now_ms() const { return now_.wall_ms; }
+  const LogId& log() const { return log_id_; }
+  CoreOptions options;
+
+ private:
+  struct Stored {
+    store::EntryHeader header{};
+    std::vector<std::pair<store::RecordHeader, std::string>> records{};
+  };
+  void start();
+
+  LogId log_id_{};
+  Now now_{.wall_ms = 1'700'000'000'000, .boot_ms = 1'000'000};
+  std::unique_ptr<store::IndexStore> index_;
+  std::unique_ptr<BrokerCore> core_;
+  std::vector<Stored> log_{};
+  std::deque<std::unique_ptr<store::Entry>> taken_{};
+  std::vector<Load> loads_{};
+  std::vector<AskCheck> checks_{};
+  std::map<std::uint64_t, Result<Response>> answers_{};
+  std::map<std::uint64_t, Grant> grants_{};
+  std::map<std::uint64_t, std::string> sessions_{};
+  std::uint64_t next_session_ = 1;
+  std::uint64_t next_request_ = 1;
+};
+
+}  // namespace tally::broker
