@@ -37,18 +37,19 @@ void search_piece(const Segment& segment, std::string_view bytes, std::size_t si
 
 Result<std::string_view> FileWindow::at(std::uint64_t position, std::size_t size) {
   if (position < start_ || position + size > start_ + filled_) {
-    const std::size_t wanted = std::max(size, piece_bytes_);
+    const std::uint64_t left = segment_.file_bytes - std::min(position, segment_.file_bytes);
+    const std::size_t wanted = std::min(std::max(size, piece_bytes_), left);
     if (buffer_.size() < wanted) buffer_.resize(wanted);
     start_ = position;
     filled_ = 0;
-    TALLY_TRY(filled_, file_.read(position, buffer_.data(), wanted));
+    TALLY_TRY(filled_, segment_.file->read(position, buffer_.data(), wanted));
   }
   const std::size_t from = position - start_;
   return std::string_view(buffer_).substr(from, std::min(size, filled_ - from));
 }
 
 SegmentScan::SegmentScan(const Segment& segment)
-    : segment_(segment), window_(*segment.file, kScanPieceBytes) {}
+    : segment_(segment), window_(segment, kScanPieceBytes) {}
 
 Result<std::optional<Stop>> SegmentScan::read(Lsn lsn, Lsn limit, std::optional<EntryIndex> index,
                                               bool check_blocks) {
@@ -66,7 +67,7 @@ Result<std::optional<Stop>> SegmentScan::read(Lsn lsn, Lsn limit, std::optional<
 }
 
 Result<std::optional<EntryHeader>> skip_to(const Segment& segment, Lsn end) {
-  FileWindow window(*segment.file, kSkipPieceBytes);
+  FileWindow window(segment, kSkipPieceBytes);
   EntryPlace place{.lsn = segment.base(), .limit = end, .segment_epoch = segment.header.epoch};
   std::optional<EntryHeader> last;
   while (place.lsn < end) {
@@ -83,7 +84,7 @@ Result<std::optional<EntryHeader>> skip_to(const Segment& segment, Lsn end) {
 }
 
 Result<Remainder> search_remainder(const Segment& segment, Lsn lsn) {
-  FileWindow window(*segment.file, kScanPieceBytes);
+  FileWindow window(segment, kScanPieceBytes);
   Remainder found;
   // Pieces overlap by a head, so that none is missed between them.
   constexpr std::size_t kStep = kScanPieceBytes - kPageBytes;

@@ -15,12 +15,13 @@ namespace tally::store {
 /// A part of a file in memory, moved forward by whole pieces.
 class FileWindow {
  public:
-  FileWindow(const File& file, std::size_t piece_bytes) : file_(file), piece_bytes_(piece_bytes) {}
+  FileWindow(const Segment& segment, std::size_t piece_bytes)
+      : segment_(segment), piece_bytes_(piece_bytes) {}
   /// The bytes at `position`; fewer only at the end of the file. Valid until the next call.
   Result<std::string_view> at(std::uint64_t position, std::size_t size);
 
  private:
-  const File& file_;
+  const Segment& segment_;
   std::size_t piece_bytes_;
   std::string buffer_{};
   std::uint64_t start_ = 0;

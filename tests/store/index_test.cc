@@ -1,0 +1,117 @@
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "store/index_store.h"
+#include "tests/support/temporary_folder.h"
+
+namespace tally::store {
+namespace {
+
+using testing::TemporaryFolder;
+
+ReplayFrom position_at(std::uint64_t index) {
+  ReplayFrom position{
+      .applied = EntryIndex(index), .next = Lsn(index * 100), .entry_checksum = 7, .log = {}};
+  position.log.bytes.fill(4);
+  return position;
+}
+
+IndexBatch batch_of(std::uint64_t index, std::vector<IndexBatch::Operation> operations) {
+  return IndexBatch{.operations = std::move(operations), .position = position_at(index)};
+}
+
+std::vector<std::string> keys(const IndexStore& index, std::string_view from, std::string_view to) {
+  std::vector<std::string> found;
+  REQUIRE(index.scan(from, to, [&](std::string_view key, std::string_view) {
+    found.emplace_back(key);
+    return true;
+  }));
+  return found;
+}
+
+void check_as_ordered_map(IndexStore& index) {
+  CHECK_FALSE(*index.position());
+  REQUIRE(index.write(batch_of(1, {{"b", "1"}, {"a", "1"}, {"c", "1"}, {"a", "2"}})));
+  CHECK(*index.get("a") == "2");
+  CHECK_FALSE(*index.get("d"));
+  REQUIRE(index.write(batch_of(2, {{"b", std::nullopt}, {std::string("\0x", 2), ""}})));
+  CHECK_FALSE(*index.get("b"));
+  CHECK(keys(index, "a", "c") == std::vector<std::string>{"a"});
+  CHECK(keys(index, "", "z") == std::vector<std::string>{std::string("\0x", 2), "a", "c"});
+  std::size_t visited = 0;
+  REQUIRE(index.scan("a", "z", [&](std::string_view, std::string_view) {
+    ++visited;
+    return false;
+  }));
+  CHECK(visited == 1);
+  const auto position = *index.position();
+  REQUIRE(position);
+  CHECK(position->applied == EntryIndex(2));
+  CHECK(position->next == Lsn(200));
+  CHECK(position->entry_checksum == 7);
+  CHECK(position->log == position_at(2).log);
+}
+
+TEST_CASE("the ordered map keeps keys in order and the position of the newest batch") {
+  check_as_ordered_map(*make_memory_index());
+}
+
+TEST_CASE("LevelDB keeps keys in order and the position of the newest batch") {
+  const TemporaryFolder folder;
+  const std::string directory = folder.file("0/index");
+  {
+    const auto index = open_leveldb_index(directory);
+    REQUIRE(index);
+    check_as_ordered_map(**index);
+  }
+  const auto again = open_leveldb_index(directory);
+  REQUIRE(again);
+  CHECK((*again)->position()->value().applied == EntryIndex(2));
+  CHECK(*(*again)->get("a") == "2");
+}
+
+TEST_CASE("an index in use is locked, not damaged") {
+  const TemporaryFolder folder;
+  const auto first = open_leveldb_index(folder.file("index"));
+  REQUIRE(first);
+  const auto second = open_leveldb_index(folder.file("index"));
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code == ErrorCode::kDataLocked);
+}
+
+TEST_CASE("a damaged index is told, and can be removed and made anew") {
+  const TemporaryFolder folder;
+  const std::string directory = folder.file("index");
+  REQUIRE((*open_leveldb_index(directory))->write(batch_of(1, {{"a", std::string(5'000, 'x')}})));
+  for (const auto& item : std::filesystem::directory_iterator(directory)) {
+    if (item.path().filename().string().starts_with("MANIFEST")) {
+      std::filesystem::resize_file(item.path(), 10);
+    }
+  }
+  const auto damaged = open_leveldb_index(directory);
+  REQUIRE_FALSE(damaged);
+  CHECK(damaged.error().code == ErrorCode::kDataDamaged);
+  REQUIRE(destroy_leveldb_index(directory));
+  const auto fresh = open_leveldb_index(directory);
+  REQUIRE(fresh);
+  CHECK_FALSE(*(*fresh)->position());
+}
+
+TEST_CASE("a flipped byte in LevelDB's log is found when it is opened") {
+  const TemporaryFolder folder;
+  const std::string directory = folder.file("index");
+  REQUIRE((*open_leveldb_index(directory))->write(batch_of(1, {{"a", std::string(5'000, 'x')}})));
+  for (const auto& item : std::filesystem::directory_iterator(directory)) {
+    if (item.path().extension() != ".log") continue;
+    std::fstream file(item.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(1'000);
+    file.put('y');
+  }
+  const auto damaged = open_leveldb_index(directory);
+  REQUIRE_FALSE(damaged);
+  CHECK(damaged.error().code == ErrorCode::kDataDamaged);
+}
+
+}  // namespace
+}  // namespace tally::store
