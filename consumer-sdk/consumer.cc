@@ -55,15 +55,16 @@ Consumer::~Consumer() = default;
 
 Result<Consumer> Consumer::connect(ConsumerOptions options) {
   TALLY_TRY_VOID(check_name("group", options.group));
-  auto connection = std::make_shared<Connection>(std::move(options));
-  TALLY_TRY_VOID(connection->start());
-  return Consumer(std::move(connection));
+  TALLY_TRY(const net::Address address, net::parse_address(options.broker));
+  if (address.port == 0) return Error(ErrorCode::kInvalidArgument, "the broker's port is 0");
+  return Consumer(std::make_shared<Connection>(std::move(options)));
 }
 
 Result<Subscription> Consumer::subscribe(SubscribeOptions options, Handler handler) {
   TALLY_TRY_VOID(check_options(options));
   if (!handler) return Error(ErrorCode::kInvalidArgument, "a subscription needs a handler");
-  return Subscription(connection_->subscribe(std::move(options), std::move(handler)));
+  TALLY_TRY(auto loop, connection_->subscribe(std::move(options), std::move(handler)));
+  return Subscription(std::move(loop));
 }
 
 Result<Subscription> Consumer::subscribe_once(std::shared_ptr<DatabaseAdapter> database,
@@ -137,12 +138,7 @@ Result<void> Consumer::dead_letter(const Delivery& delivery) {
 
 Result<void> Consumer::extend(const Delivery& delivery, milliseconds lease) {
   TALLY_TRY_VOID(check_lease(lease));
-  TALLY_TRY_VOID(connection_->check_log(delivery.id().log));
-  ExtendLeaseRequest request{
-      delivery.message().topic, connection_->options().group, lease.count(), {}};
-  request.items.push_back({delivery.queue(), delivery.offset(), delivery.attempt()});
-  TALLY_TRY(const Response answer, connection_->ask(request));
-  return first_error_in<ExtendLeaseResponse>(answer);
+  return connection_->extend(delivery, lease.count());
 }
 
 Result<void> Consumer::stop(milliseconds deadline) { return connection_->stop(deadline.count()); }

@@ -13,25 +13,10 @@ std::int64_t now_ms() { return system_clock().boot_ms(); }
 
 }  // namespace
 
-Result<void> Consumer::Connection::start() {
-  net::ClientOptions client;
-  client.broker = options_.broker;
-  client.hello.client = options_.client.empty() ? options_.group : options_.client;
-  client.hello.software = "tally-consumer 0.1";
-  net::Client::Callbacks callbacks;
-  callbacks.on_connected = [this](const HelloResponse& hello) { connected(hello); };
-  callbacks.on_disconnected = [this](const Error& error) { disconnected(error); };
-  // The callbacks use nothing that start() has yet to write: the client is not among it.
-  TALLY_TRY(client_, net::Client::start(std::move(client), std::move(callbacks)));
-  return {};
-}
-
 Consumer::Connection::~Connection() {
   const auto loops = this->loops();
   for (const auto& loop : loops) loop->begin_stop();
   for (const auto& loop : loops) loop->end(kDestructorMs);
-  for (const auto& loop : loops) loop->detach();
-  client_.reset();
 }
 
 std::vector<std::shared_ptr<Subscription::Loop>> Consumer::Connection::loops() {
@@ -47,45 +32,34 @@ std::vector<std::shared_ptr<Subscription::Loop>> Consumer::Connection::loops() {
   return loops;
 }
 
-void Consumer::Connection::connected(const HelloResponse& hello) {
-  is_connected_ = true;
-  told_unreachable_ = false;
-  {
-    const std::lock_guard lock(mutex_);
-    log_ = hello.log;
-  }
-  for (const auto& loop : loops()) loop->connected(hello.log);
-}
-
-void Consumer::Connection::disconnected(const Error& error) {
-  const bool was_connected = std::exchange(is_connected_, false);
-  if (!std::exchange(told_unreachable_, true)) {  // once per loss, not once per attempt
-    tell(options_.log, LogLevel::kWarning, to_string(error));
-  }
-  if (!was_connected) return;
-  for (const auto& loop : loops()) loop->disconnected();
-}
-
-std::shared_ptr<Subscription::Loop> Consumer::Connection::subscribe(SubscribeOptions options,
-                                                                    Handler handler) {
+Result<std::shared_ptr<Subscription::Loop>> Consumer::Connection::subscribe(
+    SubscribeOptions options, Handler handler) {
   ConsumerCoreOptions core{std::move(options.topic), options_.group, options.parallelism,
                            options.prefetch, options.lease.count()};
-  auto loop = std::make_shared<Subscription::Loop>(*client_, std::move(core), options_.log);
-  loop->start(std::move(handler), options_.executor, options.parallelism);
+  auto loop = std::make_shared<Subscription::Loop>(std::move(core), options_.log);
+  TALLY_TRY_VOID(loop->start(client_options(options_), std::move(handler), options_.executor,
+                             options.parallelism));
   loops();  // forgets those that ended
-  {
-    const std::lock_guard lock(mutex_);
-    loops_.push_back(loop);
-  }
-  client_->post([this, loop] {
-    LogId log;
-    {
-      const std::lock_guard lock(mutex_);
-      log = log_;
-    }
-    if (is_connected_) loop->connected(log);
-  });
+  const std::lock_guard lock(mutex_);
+  loops_.push_back(loop);
   return loop;
+}
+
+Result<net::Client*> Consumer::Connection::client() {
+  const std::lock_guard lock(mutex_);
+  if (client_) return client_.get();
+  net::Client::Callbacks callbacks;
+  callbacks.on_connected = [this](const HelloResponse& hello) {
+    told_loss_ = false;
+    const std::lock_guard log_lock(mutex_);
+    log_ = hello.log;
+  };
+  callbacks.on_disconnected = [this](const Error& error) {
+    if (std::exchange(told_loss_, true)) return;  // once per loss, not once per attempt
+    tell(options_.log, LogLevel::kWarning, to_string(error));
+  };
+  TALLY_TRY(client_, net::Client::start(client_options(options_), std::move(callbacks)));
+  return client_.get();
 }
 
 Result<void> Consumer::Connection::stop(std::int64_t timeout_ms) {
@@ -101,10 +75,11 @@ Result<void> Consumer::Connection::stop(std::int64_t timeout_ms) {
 }
 
 Result<Response> Consumer::Connection::ask(const Request& request) {
+  TALLY_TRY(net::Client * client, this->client());
   const std::int64_t deadline_ms = now_ms() + options_.timeout.count();
   while (true) {
     const std::int64_t left_ms = std::max<std::int64_t>(deadline_ms - now_ms(), 1);
-    auto answer = net::ask_and_wait(*client_, request, {}, left_ms);
+    auto answer = net::ask_and_wait(*client, request, {}, left_ms);
     if (answer) return std::move(answer->response);
     if (answer.error().code != ErrorCode::kDisconnected || now_ms() >= deadline_ms) {
       return std::move(answer).error();
@@ -113,6 +88,7 @@ Result<Response> Consumer::Connection::ask(const Request& request) {
 }
 
 Result<Consumer::Connection::Received> Consumer::Connection::receive(ReceiveRequest request) {
+  TALLY_TRY(net::Client * client, this->client());
   const std::int64_t wait_until_ms = now_ms() + request.wait_ms;
   const std::int64_t deadline_ms = wait_until_ms + options_.timeout.count();
   while (true) {
@@ -120,7 +96,7 @@ Result<Consumer::Connection::Received> Consumer::Connection::receive(ReceiveRequ
     const std::int64_t left_ms = std::max<std::int64_t>(deadline_ms - now_ms(), 1);
     auto promise = std::make_shared<std::promise<Result<Received>>>();
     auto future = promise->get_future();
-    client_->ask(request, {}, left_ms, [this, promise](Result<net::Answer>&& answer) {
+    client->ask(request, {}, left_ms, [this, promise](Result<net::Answer>&& answer) {
       if (!answer) return promise->set_value(std::move(answer).error());
       auto* response = std::get_if<ReceiveResponse>(&answer->response);
       if (response == nullptr) {
@@ -167,6 +143,14 @@ Result<void> Consumer::Connection::settle(std::span<const Delivery> deliveries,
     if (!settled) worst = std::move(settled);
   }
   return worst;
+}
+
+Result<void> Consumer::Connection::extend(const Delivery& delivery, std::int64_t lease_ms) {
+  TALLY_TRY_VOID(check_log(delivery.id().log));
+  ExtendLeaseRequest request{delivery.message().topic, options_.group, lease_ms, {}};
+  request.items.push_back({delivery.queue(), delivery.offset(), delivery.attempt()});
+  TALLY_TRY(const Response answer, ask(request));
+  return first_error_in<ExtendLeaseResponse>(answer);
 }
 
 Result<void> Consumer::Connection::check_log(LogId log) const {

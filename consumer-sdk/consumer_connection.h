@@ -1,7 +1,7 @@
 #pragma once
-// What a Consumer owns: the client, the log its broker serves, and its subscriptions.
+// What a Consumer owns: its subscriptions, and a client for receive() and the like, made by their first call.
 //
-// Concurrency: thread-safe; hello callbacks run on the client's network thread.
+// Concurrency: thread-safe.
 
 #include <chrono>
 #include <cstdint>
@@ -35,44 +35,36 @@ class Consumer::Connection {
   explicit Connection(ConsumerOptions options) : options_(std::move(options)) {}
   ~Connection();
 
-  /// Once, before anything else.
-  Result<void> start();
-  std::shared_ptr<Subscription::Loop> subscribe(SubscribeOptions options, Handler handler);
+  Result<std::shared_ptr<Subscription::Loop>> subscribe(SubscribeOptions options, Handler handler);
   Result<void> stop(std::int64_t timeout_ms);
 
   const ConsumerOptions& options() const { return options_; }
 
-  /// Asks until there is an answer or the time is over; a broken connection means asking again.
-  Result<Response> ask(const Request& request);
   struct Received {
     ReceiveResponse response{};
     std::string payload{};
     LogId log{};
   };
-  /// The same for a receive, which waits for messages besides.
+  /// Asks until there is an answer or the time is over; a broken connection means asking again.
   Result<Received> receive(ReceiveRequest request);
   void nack(const std::string& topic, const DeliveryHeader& delivery);
-
   /// Settles deliveries of one topic. Error: LEASE_LOST when any of them was not this group's any more.
   Result<void> settle(std::span<const Delivery> deliveries, const HandlerResult& result);
-  /// LEASE_LOST when the broker is known to serve another log by now: its offsets mean other messages.
-  Result<void> check_log(LogId log) const;
+  Result<void> extend(const Delivery& delivery, std::int64_t lease_ms);
 
  private:
   std::vector<std::shared_ptr<Subscription::Loop>> loops();
-  void connected(const HelloResponse& hello);
-  void disconnected(const Error& error);
+  Result<net::Client*> client();
+  Result<Response> ask(const Request& request);
+  /// LEASE_LOST when the broker is known to serve another log by now: its offsets mean other messages.
+  Result<void> check_log(LogId log) const;
 
   const ConsumerOptions options_;
   mutable std::mutex mutex_{};
   LogId log_{};                                             // under mutex_; of the last connection
   std::vector<std::weak_ptr<Subscription::Loop>> loops_{};  // under mutex_
-
-  // Of the network thread alone:
-  bool is_connected_ = false;
-  bool told_unreachable_ = false;
-
-  std::unique_ptr<net::Client> client_{};  // last: its end ends the callbacks
+  bool told_loss_ = false;                                  // of the network thread alone
+  std::unique_ptr<net::Client> client_{};  // made under mutex_; last: its end ends its callbacks
 };
 
 }  // namespace tally

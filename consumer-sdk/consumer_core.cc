@@ -57,14 +57,16 @@ void ConsumerCore::drop_all() {
 
 void ConsumerCore::disconnected(const std::vector<RunKey>& not_begun) {
   connected_ = false;
-  for (const RunKey& key : not_begun) {
-    if (end_run(key) != nullptr) held_.erase(key.position);
-  }
-  std::erase_if(held_, [](const auto& entry) { return entry.second.state == State::kReturned; });
+  forget(not_begun);
   for (auto& [position, held] : held_) held.leased = false;
   extensions_.clear();
   extend_at_ms_ = kNever;
-  give_back_at_ms_ = kNever;
+}
+
+void ConsumerCore::forget(const std::vector<RunKey>& not_begun) {
+  for (const RunKey& key : not_begun) {
+    if (end_run(key) != nullptr) held_.erase(key.position);
+  }
 }
 
 void ConsumerCore::answered(std::int64_t now_ms, std::uint64_t ask, Result<Response>&& result,
@@ -112,22 +114,17 @@ void ConsumerCore::take_delivery(std::int64_t now_ms, const DeliveryHeader& head
                                  const Result<MessageBlock>& block,
                                  const std::shared_ptr<const std::string>& bytes) {
   const Position position{header.queue, header.offset};
-  const auto [entry, is_new] = held_.try_emplace(position);
-  Held& held = entry->second;
-  if (!is_new && adopt(now_ms, held, header)) return;
+  const auto known = held_.find(position);
+  if (known != held_.end() && adopt(now_ms, known->second, header)) return;
+  if (phase_ == Phase::kStopping) return;
 
-  held = Held{};
+  Held& held = held_[position] = Held{};
   held.attempt = header.attempt;
   const MessageUid id{log_id_, header.lsn};
   if (!block) {
     log(LogLevel::kError,
         "message " + id.to_string() + " is not delivered: " + to_string(block.error()));
     settle(position, held, {SettleAction::kNack, -1});
-    return;
-  }
-  if (phase_ == Phase::kStopping) {
-    held.state = State::kReturned;
-    give_back_at_ms_ = std::min(give_back_at_ms_, now_ms + kGiveBackMs);
     return;
   }
   held.run = ++runs_;
@@ -152,8 +149,6 @@ bool ConsumerCore::adopt(std::int64_t now_ms, Held& held, const DeliveryHeader& 
       held.attempt = header.attempt;
       settle({header.queue, header.offset}, held, held.result);
       return true;
-    case State::kReturned:
-      return false;
   }
   return false;
 }
@@ -252,35 +247,19 @@ void ConsumerCore::extend_answered(const std::vector<LeaseItem>& items,
   }
 }
 
-void ConsumerCore::tick(std::int64_t now_ms) {
-  if (now_ms >= give_back_at_ms_) give_back();
-  work(now_ms);
-}
-
-void ConsumerCore::give_back() {
-  give_back_at_ms_ = kNever;
-  for (auto& [position, held] : held_) {
-    if (held.state == State::kReturned) settle(position, held, {SettleAction::kNack, 0});
-  }
-}
+void ConsumerCore::tick(std::int64_t now_ms) { work(now_ms); }
 
 std::int64_t ConsumerCore::next_tick_ms() const {
   if (!connected_) return kNever;
-  std::int64_t next = std::min(extend_at_ms_, give_back_at_ms_);
+  std::int64_t next = extend_at_ms_;
   if (receive_after_ms_ != 0 && phase_ == Phase::kRunning) next = std::min(next, receive_after_ms_);
   if (settle_after_ms_ != 0 && !settles_.empty()) next = std::min(next, settle_after_ms_);
   return next;
 }
 
 void ConsumerCore::stop(std::int64_t now_ms, const std::vector<RunKey>& not_begun) {
-  if (phase_ != Phase::kRunning) return;
   phase_ = Phase::kStopping;
-  for (const RunKey& key : not_begun) {
-    Held* held = end_run(key);
-    if (held == nullptr) continue;
-    held->state = State::kReturned;
-    give_back_at_ms_ = now_ms + kGiveBackMs;
-  }
+  forget(not_begun);
   work(now_ms);
 }
 
@@ -347,7 +326,7 @@ void ConsumerCore::extend_leases(std::int64_t now_ms) {
     extensions_.push_back({id, std::exchange(items, {})});
   };
   for (auto& [position, held] : held_) {
-    if (!held.leased || held.state == State::kReturned) continue;
+    if (!held.leased) continue;
     // Those that are due a little later go along, so that one request serves many.
     if (held.extend_at_ms <= now_ms + lease_ms_ / 6) {
       held.extend_at_ms = now_ms + lease_ms_ / 3;

@@ -80,7 +80,6 @@ class ConsumerCore {
       10'000;  // time for an answer, beyond the wait it asks for
   static constexpr std::int64_t kBackoffMs = 100;  // after an error; doubled up to kBackoffMsMax
   static constexpr std::int64_t kBackoffMsMax = 5'000;
-  static constexpr std::int64_t kGiveBackMs = 1'000;
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
   struct Ask {
@@ -112,8 +111,8 @@ class ConsumerCore {
   void tick(std::int64_t now_ms);
   std::int64_t next_tick_ms() const;
 
-  /// No more receives. `not_begun` as in disconnected(), but their leases live: unless the connection ends within kGiveBackMs,
-  /// which gives them back without counting an attempt, they and what still arrives are nacked.
+  /// No more receives. `not_begun` are forgotten, and so is what still arrives: the end of the connection, which follows, gives
+  /// their leases back without counting an attempt.
   void stop(std::int64_t now_ms, const std::vector<RunKey>& not_begun);
   /// Stopping, no handler runs, and every settlement is answered.
   bool drained() const;
@@ -126,7 +125,6 @@ class ConsumerCore {
   enum class State : std::uint8_t {
     kHandled,   // with the handlers
     kSettling,  // its settlement waits or flies
-    kReturned,  // not begun when stopping; given back by the end of the connection or by a nack
   };
   struct Held {
     std::uint64_t run = 0;
@@ -156,8 +154,8 @@ class ConsumerCore {
   void extend_answered(const std::vector<LeaseItem>& items, const Result<Response>& result);
   /// The held delivery of this run, if it is still held; then its handler counts no more.
   Held* end_run(const RunKey& key);
+  void forget(const std::vector<RunKey>& not_begun);
   void drop_all();
-  void give_back();
 
   void work(std::int64_t now_ms);
   void send_settles(std::int64_t now_ms);
@@ -196,7 +194,6 @@ class ConsumerCore {
   };
   std::vector<Extension> extensions_;
   std::int64_t extend_at_ms_ = kNever;
-  std::int64_t give_back_at_ms_ = kNever;
 
   Actions actions_;
 };

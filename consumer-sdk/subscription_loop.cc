@@ -36,21 +36,42 @@ HandlerResult to_result(const Settlement& settlement) {
   return {SettleAction::kNack, std::clamp<std::int64_t>(after_ms, 0, limits::kNackDelayMsMax)};
 }
 
-Subscription::Loop::Loop(net::Client& client, ConsumerCoreOptions options, LogCallback log)
-    : topic_(options.topic), log_(std::move(log)), client_(&client), core_(std::move(options)) {}
+net::ClientOptions client_options(const ConsumerOptions& options) {
+  net::ClientOptions client;
+  client.broker = options.broker;
+  client.hello.client = options.client.empty() ? options.group : options.client;
+  client.hello.software = "tally-consumer 0.1";
+  return client;
+}
 
-void Subscription::Loop::start(Handler handler, HandlerPool::Executor executor,
-                               std::uint32_t threads) {
-  // Weak: workers own the pool, and a handler may outlive the subscription.
+Subscription::Loop::Loop(ConsumerCoreOptions options, LogCallback log)
+    : topic_(options.topic), log_(std::move(log)), core_(std::move(options)) {}
+
+Result<void> Subscription::Loop::start(net::ClientOptions client, Handler handler,
+                                       HandlerPool::Executor executor, std::uint32_t threads) {
+  // Weak: a handler that ends its own subscription outlives it.
   std::weak_ptr<Loop> self = weak_from_this();
-  auto run = [this_loop = self, handler = std::move(handler)](const HandlerCall& call) {
-    const auto loop = this_loop.lock();
+  auto run = [self, handler = std::move(handler)](const HandlerCall& call) {
+    const auto loop = self.lock();
     return loop ? loop->handle(handler, call) : HandlerResult{SettleAction::kNack, 0};
   };
   auto wake = [self] {
-    if (const auto loop = self.lock()) loop->post([loop] { loop->collect(); });
+    if (const auto loop = self.lock()) loop->post([raw = loop.get()] { raw->collect(); });
   };
   pool_ = HandlerPool::start(threads, std::move(executor), std::move(run), std::move(wake));
+
+  net::Client::Callbacks callbacks;
+  callbacks.on_connected = [this](const HelloResponse& hello) { connected(hello); };
+  callbacks.on_disconnected = [this](const Error& error) { disconnected(error); };
+  const std::lock_guard lock(mutex_);  // the first callback finds the client in its place
+  auto started = net::Client::start(std::move(client), std::move(callbacks));
+  if (!started) {
+    pool_->finish();
+    pool_->join();
+    return std::move(started).error();
+  }
+  client_ = *std::move(started);
+  return {};
 }
 
 HandlerResult Subscription::Loop::handle(const Handler& handler, const HandlerCall& call) const {
@@ -74,12 +95,16 @@ void Subscription::Loop::post(std::function<void()> task) {
   if (client_ != nullptr) client_->post(std::move(task));
 }
 
-void Subscription::Loop::connected(LogId log) {
-  core_.connected(now_ms(), log);
+void Subscription::Loop::connected(const HelloResponse& hello) {
+  told_loss_ = false;
+  core_.connected(now_ms(), hello.log);
   pump();
 }
 
-void Subscription::Loop::disconnected() {
+void Subscription::Loop::disconnected(const Error& error) {
+  if (!std::exchange(told_loss_, true)) {  // once per loss, not once per attempt
+    tell(log_, LogLevel::kWarning, "subscription to " + topic_ + ": " + to_string(error));
+  }
   core_.disconnected(pool_->take_back());
   pump();
 }
@@ -108,13 +133,13 @@ void Subscription::Loop::ask(ConsumerCore::Ask& ask) {
   const std::lock_guard lock(mutex_);
   if (client_ == nullptr) return;
   client_->ask(std::move(ask.request), {}, ask.timeout_ms,
-               [self = shared_from_this(), id = ask.id](Result<net::Answer>&& result) {
+               [this, id = ask.id](Result<net::Answer>&& result) {
                  if (result) {
-                   self->core_.answered(now_ms(), id, std::move(result->response), result->payload);
+                   core_.answered(now_ms(), id, std::move(result->response), result->payload);
                  } else {
-                   self->core_.answered(now_ms(), id, std::move(result).error(), {});
+                   core_.answered(now_ms(), id, std::move(result).error(), {});
                  }
-                 self->pump();
+                 pump();
                });
 }
 
@@ -124,19 +149,18 @@ void Subscription::Loop::arm_tick() {
   armed_ms_ = next;
   const std::lock_guard lock(mutex_);
   if (client_ == nullptr) return;
-  client_->post_after(std::max<std::int64_t>(next - now_ms(), 0),
-                      [self = shared_from_this(), next] {
-                        if (self->armed_ms_ == next) self->armed_ms_ = ConsumerCore::kNever;
-                        self->core_.tick(now_ms());
-                        self->pump();
-                      });
+  client_->post_after(std::max<std::int64_t>(next - now_ms(), 0), [this, next] {
+    if (armed_ms_ == next) armed_ms_ = ConsumerCore::kNever;
+    core_.tick(now_ms());
+    pump();
+  });
 }
 
 void Subscription::Loop::begin_stop() {
   pool_->finish();
-  post([self = shared_from_this()] {
-    self->core_.stop(now_ms(), self->pool_->take_back());
-    self->pump();
+  post([this] {
+    core_.stop(now_ms(), pool_->take_back());
+    pump();
   });
 }
 
@@ -159,21 +183,28 @@ Result<void> Subscription::Loop::stop(std::int64_t timeout_ms) {
   if (!wait_drained(std::max<std::int64_t>(deadline_ms - now_ms(), 0))) {
     return Error(ErrorCode::kTimeout, "the broker has not answered the settlements");
   }
+  close();
   return {};
 }
 
 void Subscription::Loop::end(std::int64_t timeout_ms) {
   begin_stop();
-  if (pool_->on_worker()) return pool_->join();
-  pool_->wait_idle(-1);
+  if (!pool_->on_worker()) {
+    pool_->wait_idle(-1);
+    wait_drained(timeout_ms);
+  }
   pool_->join();
-  wait_drained(timeout_ms);
+  close();
 }
 
-void Subscription::Loop::detach() {
-  const std::lock_guard lock(mutex_);
-  client_ = nullptr;
-  drained_changed_.notify_all();
+void Subscription::Loop::close() {
+  std::unique_ptr<net::Client> closing;
+  {
+    const std::lock_guard lock(mutex_);
+    closing.swap(client_);
+    drained_changed_.notify_all();
+  }
+  closing.reset();  // outside of the lock: it waits for callbacks, which may want it
 }
 
 Subscription::Subscription(std::shared_ptr<Loop> loop) : loop_(std::move(loop)) {}

@@ -104,23 +104,25 @@ using Handler = std::function<Settlement(const Delivery&)>;
 
 /// A running subscription: messages of one topic go to a handler until it is stopped.
 ///
-/// Operation: leases are extended while messages wait and while a handler runs, however long. A handler that throws means
-/// retry. When the connection breaks, messages that no handler has begun are dropped (the broker grants them anew); results
-/// of running handlers are reported on the next connection.
-/// Concurrency: thread-safe. With parallelism 1 the handler is never called twice at the same time.
-/// Ownership: may outlive its Consumer, whose end stops it.
+/// Operation: has a connection of its own. Leases are extended while messages wait and while a handler runs, however long. A
+/// handler that throws means retry. When the connection breaks, messages that no handler has begun are dropped (the broker
+/// grants them anew); results of running handlers are reported on the next connection.
+/// Concurrency: thread-safe. Threads: one for the network, `parallelism` for handlers. With parallelism 1 the handler is never
+/// called twice at the same time.
+/// Ownership: may outlive its Consumer, whose end ends it.
 /// Limits: parallelism + prefetch messages are held, and about 32 MiB of waiting ones.
 class Subscription {
  public:
   Subscription(Subscription&&) noexcept;
   Subscription& operator=(Subscription&&) noexcept;
-  /// stop(5 s), then waits for handlers that still run. In a handler of this subscription it waits for nothing.
+  /// Waits for handlers that still run, then up to 5 s for the broker to take what they settled. Within a handler of this
+  /// subscription it waits for nothing, and the message of that handler comes again.
   ~Subscription();
 
-  /// Takes no more messages, lets running handlers end, delivers what they settled, and ends the threads. Messages that no
-  /// handler has begun go back to the group. Errors: TIMEOUT when `deadline` passed before that; a handler that still runs
-  /// then ends in its own time, and a settlement that is still on its way may not reach the broker, which then
-  /// delivers the message again. INVALID_ARGUMENT in a handler of this subscription, after it has begun to stop.
+  /// Takes no more messages, lets running handlers end, reports what they settled, joins the threads and closes the
+  /// connection, which gives messages that no handler has begun back to the group. Errors: TIMEOUT when `deadline` passed
+  /// before that: call it again, or let the destructor finish it. INVALID_ARGUMENT within a handler of this subscription,
+  /// which has begun to stop then.
   Result<void> stop(std::chrono::milliseconds deadline = std::chrono::seconds(5));
 
  private:
@@ -130,9 +132,10 @@ class Subscription {
   std::shared_ptr<Loop> loop_;
 };
 
-/// A member of a consumer group, with one connection to the broker.
+/// A member of a consumer group.
 ///
-/// Operation: connects in the background and again after each loss; calls wait for the connection until their deadline.
+/// Operation: each subscription has a connection, and the calls receive to extend share one; connections are made in the
+/// background, and again after each loss. Calls wait for theirs until their deadline.
 /// Concurrency: thread-safe, but must not be destroyed while another thread calls it.
 /// Limits: calls beyond what the connection can queue fail with OVERLOADED.
 class Consumer {
@@ -141,7 +144,7 @@ class Consumer {
   static Result<Consumer> connect(ConsumerOptions options);
   Consumer(Consumer&&) noexcept;
   Consumer& operator=(Consumer&&) noexcept;
-  /// stop(5 s), waits for handlers that still run, closes the connection.
+  /// Ends its subscriptions as their destructors do.
   ~Consumer();
 
   /// Calls `handler` for each message. Errors: INVALID_NAME (topic), OUT_OF_RANGE (an option), CLOSED.
