@@ -74,6 +74,8 @@ class TestBroker {
 
   // --- time, log, index ---
   void advance(std::int64_t ms);
+  /// Steps the machine's wall clock; the boot clock goes on.
+  void jump_wall(std::int64_t ms) { now_.wall_ms += ms; }
   /// Writes and commits all entries and serves all loads until nothing moves.
   void run();
   /// Takes entries from the core without making them durable.
