@@ -31,27 +31,37 @@ constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 //
 // Every entry into the network thread is one batch(): the clock is read once, the work is done, then what came of it is written
 // once. An attempt at a connection has a number, epoch_; a handler of an older one does nothing.
-class Client::Connection {
+class Client::Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(ClientOptions options, Callbacks callbacks, Address address)
+  Connection(asio::io_context& io, ClientOptions options, Callbacks callbacks, Address address)
       : options_(std::move(options)),
         address_(std::move(address)),
+        io_(io),
         now_us_(system_clock().boot_us()),
-        channel_(options_, std::move(callbacks), now_us_) {
-    asio::post(io_, [this] { batch([this] { attempt(); }); });
-    thread_ = std::thread([this] { io_.run(); });
+        channel_(options_, std::move(callbacks), now_us_) {}
+
+  void start() {
+    post([this] { attempt(); });
   }
 
-  ~Connection() {
+  /// Handlers that are still on their way find it stopped, and hold the object until then.
+  void stop_and_wait() {
     TALLY_CHECK(!on_network_thread());
-    asio::post(io_, [this] { stop(); });
-    thread_.join();
+    std::promise<void> stopped;
+    asio::post(io_, [this, &stopped] {
+      stop();
+      stopped.set_value();
+    });
+    stopped.get_future().wait();
   }
 
   void ask(Request&& request, std::string_view block, std::int64_t timeout_ms,
            AnswerCallback&& callback) {
     if (on_network_thread()) {
-      return channel_.ask(request, block, timeout_ms, std::move(callback), now_us_);
+      auto straight_in = [&] {
+        channel_.ask(request, block, timeout_ms, std::move(callback), now_us_);
+      };
+      return in_batch_ ? straight_in() : batch(straight_in);
     }
     bool wake = false;
     {
@@ -66,18 +76,19 @@ class Client::Connection {
             {std::move(request), block.size(), timeout_ms, std::move(callback)});
       }
     }
-    if (wake) asio::post(io_, [this] { batch([this] { drain_mailbox(); }); });
+    if (wake) post([this] { drain_mailbox(); });
   }
 
   void post(std::function<void()>&& task) {
-    asio::post(io_, [this, task = std::move(task)] { batch(task); });
+    asio::post(io_, [this, self = shared_from_this(), task = std::move(task)] { batch(task); });
   }
 
   void post_after(std::int64_t delay_ms, std::function<void()>&& task) {
     auto timer = std::make_shared<asio::steady_timer>(io_, std::chrono::milliseconds(delay_ms));
-    timer->async_wait([this, timer, task = std::move(task)](std::error_code error) {
-      if (!error) batch(task);
-    });
+    timer->async_wait(
+        [this, self = shared_from_this(), timer, task = std::move(task)](std::error_code error) {
+          if (!error) batch(task);
+        });
   }
 
  private:
@@ -99,6 +110,8 @@ class Client::Connection {
 
   template <typename Work>
   void batch(Work&& work) {
+    if (stopped_) return;
+    in_batch_ = true;
     now_us_ = system_clock().boot_us();
     work();
     channel_.deliver_refusals();
@@ -106,6 +119,7 @@ class Client::Connection {
       if (const std::string_view bytes = channel_.start_write(); !bytes.empty()) write(bytes);
     } while (channel_.deliver_refusals());
     arm_tick();
+    in_batch_ = false;
   }
 
   void drain_mailbox() {
@@ -132,32 +146,35 @@ class Client::Connection {
   void attempt() {
     ++epoch_;
     attempt_timer_.expires_after(std::chrono::milliseconds(options_.connect_ms));
-    attempt_timer_.async_wait([this, epoch = epoch_](std::error_code error) {
-      if (error || epoch != epoch_) return;
-      const std::string limit = std::to_string(options_.connect_ms);
-      batch([&] { lost(unreachable("no answer to Hello within " + limit + " ms")); });
-    });
+    attempt_timer_.async_wait(
+        [this, self = shared_from_this(), epoch = epoch_](std::error_code error) {
+          if (error || epoch != epoch_) return;
+          const std::string limit = std::to_string(options_.connect_ms);
+          batch([&] { lost(unreachable("no answer to Hello within " + limit + " ms")); });
+        });
     std::error_code not_an_address;
     const auto address = asio::ip::make_address(address_.host, not_an_address);
     if (!not_an_address) {
       endpoints_ = {tcp::endpoint(address, address_.port)};
       return connect(0);
     }
-    resolver_.async_resolve(
-        address_.host, std::to_string(address_.port),
-        [this, epoch = epoch_](std::error_code error, const tcp::resolver::results_type& found) {
-          if (epoch != epoch_) return;
-          batch([&] {
-            if (error) return lost(unreachable(error.message()));
-            endpoints_.clear();
-            for (const auto& entry : found) endpoints_.push_back(entry.endpoint());
-            connect(0);
-          });
-        });
+    resolver_.async_resolve(address_.host, std::to_string(address_.port),
+                            [this, self = shared_from_this(), epoch = epoch_](
+                                std::error_code error, const tcp::resolver::results_type& found) {
+                              if (epoch != epoch_) return;
+                              batch([&] {
+                                if (error) return lost(unreachable(error.message()));
+                                endpoints_.clear();
+                                for (const auto& entry : found)
+                                  endpoints_.push_back(entry.endpoint());
+                                connect(0);
+                              });
+                            });
   }
 
   void connect(std::size_t which) {
-    socket_.async_connect(endpoints_[which], [this, which, epoch = epoch_](std::error_code error) {
+    socket_.async_connect(endpoints_[which], [this, self = shared_from_this(), which,
+                                              epoch = epoch_](std::error_code error) {
       if (epoch != epoch_) return;
       batch([&] {
         if (!error) return established();
@@ -179,7 +196,8 @@ class Client::Connection {
 
   void read() {
     socket_.async_read_some(asio::buffer(read_buffer_.tail(), read_buffer_.room()),
-                            [this, epoch = epoch_](std::error_code error, std::size_t bytes) {
+                            [this, self = shared_from_this(), epoch = epoch_](std::error_code error,
+                                                                              std::size_t bytes) {
                               if (epoch != epoch_) return;
                               batch([&] { served(error, bytes); });
                             });
@@ -200,12 +218,13 @@ class Client::Connection {
   }
 
   void write(std::string_view bytes) {
-    socket_.async_write_some(asio::buffer(bytes), [this, bytes, epoch = epoch_](
-                                                      std::error_code error, std::size_t done) {
-      if (epoch != epoch_) return;
-      if (!error && done < bytes.size()) return write(bytes.substr(done));
-      batch([&] { error ? lost(broken(error)) : channel_.written(); });
-    });
+    socket_.async_write_some(asio::buffer(bytes),
+                             [this, self = shared_from_this(), bytes, epoch = epoch_](
+                                 std::error_code error, std::size_t done) {
+                               if (epoch != epoch_) return;
+                               if (!error && done < bytes.size()) return write(bytes.substr(done));
+                               batch([&] { error ? lost(broken(error)) : channel_.written(); });
+                             });
   }
 
   Error unreachable(const std::string& why) const {
@@ -226,9 +245,10 @@ class Client::Connection {
         static_cast<std::int64_t>(random_u64() % static_cast<std::uint64_t>(half_ms));
     backoff_ms_ = std::min(backoff_ms_ * 2, kBackoffMsMax);
     attempt_timer_.expires_after(std::chrono::milliseconds(half_ms + jitter_ms));
-    attempt_timer_.async_wait([this, epoch = epoch_](std::error_code error) {
-      if (!error && epoch == epoch_) batch([this] { attempt(); });
-    });
+    attempt_timer_.async_wait(
+        [this, self = shared_from_this(), epoch = epoch_](std::error_code error) {
+          if (!error && epoch == epoch_) batch([this] { attempt(); });
+        });
   }
 
   void end_connection() {
@@ -245,7 +265,7 @@ class Client::Connection {
     armed_us_ = next_us;
     tick_timer_.expires_after(
         std::chrono::microseconds(std::max<std::int64_t>(next_us - now_us_, 0)));
-    tick_timer_.async_wait([this](std::error_code error) {
+    tick_timer_.async_wait([this, self = shared_from_this()](std::error_code error) {
       if (error) return;
       armed_us_ = kNever;
       batch([this] {
@@ -255,17 +275,19 @@ class Client::Connection {
   }
 
   void stop() {
+    in_batch_ = true;  // what callbacks ask now goes straight into the closing channel
     now_us_ = system_clock().boot_us();
     end_connection();
     drain_mailbox();
     channel_.close();
-    io_.stop();
+    attempt_timer_.cancel();
+    tick_timer_.cancel();
+    stopped_ = true;
   }
 
   const ClientOptions options_;
   const Address address_;
-  asio::io_context io_{1};
-  asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
+  asio::io_context& io_;
   std::mutex mutex_{};
   Mailbox mailbox_{};  // under mutex_
 
@@ -282,9 +304,24 @@ class Client::Connection {
   std::int64_t backoff_ms_ = kBackoffMsMin;
   std::int64_t now_us_;
   RequestChannel channel_;
-
-  std::thread thread_{};
+  bool in_batch_ = false;
+  bool stopped_ = false;
 };
+
+struct Loop::State {
+  asio::io_context io{1};
+  asio::executor_work_guard<asio::io_context::executor_type> work{io.get_executor()};
+  std::thread thread{[this] { io.run(); }};
+
+  ~State() {
+    TALLY_CHECK(!io.get_executor().running_in_this_thread());
+    io.stop();
+    thread.join();
+  }
+};
+
+Loop::Loop() : state_(std::make_unique<State>()) {}
+Loop::~Loop() = default;
 
 Result<std::unique_ptr<Client>> Client::start(ClientOptions options, Callbacks callbacks) {
   TALLY_TRY(Address address, parse_address(options.broker));
@@ -292,16 +329,21 @@ Result<std::unique_ptr<Client>> Client::start(ClientOptions options, Callbacks c
     return Error(ErrorCode::kInvalidArgument, "a client needs a port and time to connect");
   }
   try {
-    return std::unique_ptr<Client>(new Client(std::make_shared<Connection>(
-        std::move(options), std::move(callbacks), std::move(address))));
+    auto loop = options.loop ? std::move(options.loop) : std::make_shared<Loop>();
+    auto connection = std::make_shared<Connection>(loop->state_->io, std::move(options),
+                                                   std::move(callbacks), std::move(address));
+    connection->start();
+    return std::unique_ptr<Client>(new Client(std::move(loop), std::move(connection)));
   } catch (const std::system_error& error) {
     return Error(ErrorCode::kOverloaded,
                  std::string("the machine gives no thread or descriptor: ") + error.what());
   }
 }
 
-Client::Client(std::shared_ptr<Connection> connection) : connection_(std::move(connection)) {}
-Client::~Client() = default;
+Client::Client(std::shared_ptr<Loop> loop, std::shared_ptr<Connection> connection)
+    : loop_(std::move(loop)), connection_(std::move(connection)) {}
+
+Client::~Client() { connection_->stop_and_wait(); }
 
 void Client::ask(Request request, std::string_view block, std::int64_t timeout_ms,
                  AnswerCallback callback) {

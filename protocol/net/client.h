@@ -4,7 +4,7 @@
 // Operation: start() gives a client that connects, says Hello, and connects again after every loss (back-off 50 ms × 2 up to
 // 5 s, with jitter). Requests may be asked at any time; while there is no connection they wait until their deadline. Requests
 // in flight when a connection breaks end with DISCONNECTED (outcome unknown); the caller decides about repeating them.
-// Concurrency: every member function is thread-safe. All callbacks run on the client's one network thread, in batches: all
+// Concurrency: every member function is thread-safe. All callbacks run on the client's network thread, in batches: all
 // that was answered in one read is served before the next write. A callback must not block, nor throw; it may ask().
 // Limits: at most `requests_max` requests wait or fly (then OVERLOADED at once); the granted window bounds what flies, and
 // a request that timed out in flight uses both until the broker answers it or the connection ends;
@@ -19,12 +19,25 @@
 
 namespace tally::net {
 
+/// A network thread. Clients that share one have their callbacks on it, one at a time; it must not be destroyed there.
+class Loop {
+ public:
+  Loop();
+  ~Loop();
+
+ private:
+  friend class Client;
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 struct ClientOptions {
   std::string broker = "127.0.0.1:7410";
   HelloRequest hello{};
   std::int64_t connect_ms = 3'000;  ///< for one attempt, Hello included
   std::uint32_t requests_max = 65'536;
   std::size_t write_bytes_max = 64u << 20;
+  std::shared_ptr<Loop> loop{};  ///< nothing: a thread of its own
 };
 
 /// An answer: the response and the payload beside it (valid during the callback only).
@@ -67,7 +80,8 @@ class Client {
 
  private:
   class Connection;
-  explicit Client(std::shared_ptr<Connection> connection);
+  Client(std::shared_ptr<Loop> loop, std::shared_ptr<Connection> connection);
+  std::shared_ptr<Loop> loop_;
   std::shared_ptr<Connection> connection_;
 };
 
