@@ -1,0 +1,49 @@
+#pragma once
+// Everything that may wait for the index or for a cold disk: checkpoints, look-ups of keys, blocks that are not in the page
+// cache. Look-ups and reads go before a checkpoint. A full disk postpones the checkpoint; any other error of the index ends
+// the process, and the next start rebuilds it.
+
+#include <span>
+#include <thread>
+
+#include "broker/server/counters.h"
+#include "broker/server/io_thread.h"
+#include "broker/server/mail.h"
+#include "broker/server/mailbox.h"
+#include "store/index_store.h"
+#include "store/log.h"
+
+namespace tally::broker {
+
+class IndexThread {
+ public:
+  IndexThread(store::IndexStore& index, const store::LogReader& log, Mailbox<CoreMail>& core,
+              Counters& counters)
+      : index_(index), log_(log), core_(core), counters_(counters) {}
+  ~IndexThread() { stop(); }
+  IndexThread(const IndexThread&) = delete;
+  IndexThread& operator=(const IndexThread&) = delete;
+
+  /// `io_threads`: where grants go back to.
+  void start(std::span<const std::unique_ptr<IoThread>> io_threads);
+  /// A checkpoint that waits for disk space is given up.
+  void stop();
+  Mailbox<IndexMail>& mailbox() { return mailbox_; }
+
+ private:
+  void run();
+  Loaded load(const Load& load) const;
+  ReadGrant read(Grant&& grant) const;
+  void write_checkpoint();
+
+  store::IndexStore& index_;
+  const store::LogReader& log_;
+  Mailbox<CoreMail>& core_;
+  Counters& counters_;
+  std::span<const std::unique_ptr<IoThread>> io_threads_;
+  Mailbox<IndexMail> mailbox_;
+  std::unique_ptr<store::IndexBatch> checkpoint_;  ///< not written yet
+  std::thread thread_;
+};
+
+}  // namespace tally::broker

@@ -1,0 +1,114 @@
+#include "broker/server/shard.h"
+
+#include <spdlog/spdlog.h>
+
+#include "protocol/base/check.h"
+#include "protocol/base/random.h"
+
+namespace tally::broker {
+namespace {
+
+struct Paths {
+  std::string root, log, index;
+};
+
+struct Opening {
+  const Settings& settings;
+  ShardId shard;
+  store::FileSystem& files;
+  Paths paths;
+};
+
+/// Nothing when the index has to be rebuilt; `why` says the reason.
+using Attempt = Result<std::optional<Shard>>;
+
+bool means_rebuild(const Error& error) { return error.code == ErrorCode::kDataDamaged; }
+
+store::LogOptions log_options(const Opening& opening) {
+  return {.directory = opening.paths.log,
+          .shard = opening.shard,
+          .segment_bytes = opening.settings.segment_bytes,
+          .new_log_id = random_log_id()};
+}
+
+void report(const store::RecoveryReport& recovery, const std::string& how) {
+  spdlog::info("replayed {} entries from LSN {} ({})", recovery.entries_replayed,
+               recovery.replayed_from.value, how);
+  if (recovery.bytes_cut > 0) {
+    spdlog::warn("cut {} bytes of a torn tail, {} of its entries may have been acknowledged",
+                 recovery.bytes_cut, recovery.entries_cut_without_witness);
+  }
+}
+
+/// Continues behind the newest checkpoint.
+Attempt open_with_index(const Opening& opening, std::string& why) {
+  const auto give_up = [&](std::string reason) {
+    why = std::move(reason);
+    return std::optional<Shard>{};
+  };
+  Shard shard;
+  auto index = store::open_leveldb_index(opening.paths.index);
+  if (!index && means_rebuild(index.error())) return give_up(index.error().message);
+  TALLY_TRY(shard.index, std::move(index));
+  auto position = shard.index->position();
+  if (!position && means_rebuild(position.error())) return give_up(position.error().message);
+  TALLY_TRY(const auto from, std::move(position));
+  if (!from) return give_up("no checkpoint");
+
+  shard.core = std::make_unique<BrokerCore>(opening.settings.core, opening.shard, from->log);
+  auto restored = shard.core->restore(*shard.index);
+  if (!restored && means_rebuild(restored.error())) return give_up(restored.error().message);
+  TALLY_TRY_VOID(std::move(restored));
+  TALLY_TRY(store::Log::Opened opened, store::Log::open(opening.files, log_options(opening), *from,
+                                                        [&](const store::EntryView& entry) {
+                                                          return shard.core->replay(entry);
+                                                        }));
+  if (!opened.report.checkpoint_matched) return give_up(opened.report.mismatch);
+  report(opened.report, "checkpoint");
+  shard.log = std::move(opened.log);
+  return std::optional<Shard>(std::move(shard));
+}
+
+/// Begins with an empty index, once the log is known to be readable.
+Result<void> begin_rebuild(const Opening& opening, LogId log, Shard& shard) {
+  TALLY_TRY_VOID(store::destroy_leveldb_index(opening.paths.index));
+  TALLY_TRY(shard.index, store::open_leveldb_index(opening.paths.index));
+  shard.core = std::make_unique<BrokerCore>(opening.settings.core, opening.shard, log);
+  return shard.core->restore(*shard.index);
+}
+
+Result<Shard> rebuild(const Opening& opening, const std::string& why) {
+  Shard shard;
+  Result<void> begun;
+  store::LogOptions options = log_options(opening);
+  options.identified = [&](LogId log) { begun = begin_rebuild(opening, log, shard); };
+  TALLY_TRY(store::Log::Opened opened,
+            store::Log::open(opening.files, options, store::ReplayFrom{},
+                             [&](const store::EntryView& entry) -> Result<void> {
+                               TALLY_TRY_VOID(begun);
+                               return shard.core->replay(entry);
+                             }));
+  TALLY_TRY_VOID(begun);
+  TALLY_CHECK(opened.log != nullptr && shard.core != nullptr);
+  report(opened.report, "rebuild: " + why);
+  shard.log = std::move(opened.log);
+  return shard;
+}
+
+}  // namespace
+
+Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSystem& files) {
+  const std::string root = settings.data_dir + "/" + std::to_string(shard.value);
+  const Opening opening{settings, shard, files, {root, root + "/log", root + "/index"}};
+  TALLY_TRY_VOID(files.make_directories(opening.paths.log));
+  TALLY_TRY(auto lock, files.lock(settings.data_dir + "/lock"));
+  std::string why;
+  TALLY_TRY(auto opened, open_with_index(opening, why));
+  if (!opened) {
+    TALLY_TRY(opened, rebuild(opening, why));
+  }
+  opened->lock = std::move(lock);
+  return *std::move(opened);
+}
+
+}  // namespace tally::broker

@@ -1,0 +1,28 @@
+#pragma once
+// Opening the data of one shard: lock, index, log, and the core's state rebuilt from them.
+//
+// DIR/lock, DIR/<shard>/log, DIR/<shard>/index. An index that is missing, damaged or does not match the log is removed and
+// rebuilt from the beginning of the log. Errors (nothing was changed in the log): DATA_LOCKED, DATA_FORMAT, DATA_DAMAGED,
+// IO_ERROR, DISK_FULL.
+
+#include <memory>
+#include <string>
+
+#include "broker/core/broker_core.h"
+#include "broker/server/settings.h"
+#include "store/file_system.h"
+#include "store/index_store.h"
+#include "store/log.h"
+
+namespace tally::broker {
+
+struct Shard {
+  std::unique_ptr<store::File> lock{};
+  std::unique_ptr<store::IndexStore> index{};
+  std::unique_ptr<store::Log> log{};
+  std::unique_ptr<BrokerCore> core{};
+};
+
+Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSystem& files);
+
+}  // namespace tally::broker

@@ -1,0 +1,67 @@
+#include "broker/server/stats.h"
+
+#include <malloc.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+
+namespace tally::broker {
+namespace {
+
+std::uint64_t microseconds(const timeval& time) {
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 +
+         static_cast<std::uint64_t>(time.tv_usec);
+}
+
+std::uint64_t resident_bytes() {
+  std::uint64_t all = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;
+  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+StatsResponse collect_stats(const Counters& counters, const BrokerCore::Counters& core) {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  StatsResponse stats;
+  const auto put = [&](const char* name, std::uint64_t value) {
+    stats.values.push_back({name, value});
+  };
+  put("cpu_user_us", microseconds(usage.ru_utime));
+  put("cpu_system_us", microseconds(usage.ru_stime));
+  put("rss_bytes", resident_bytes());
+  put("sessions", read(counters.sessions));
+  put("reads", read(counters.reads));
+  put("frames", read(counters.frames));
+  put("bytes_read", read(counters.bytes_read));
+  put("writes", read(counters.writes));
+  put("replies", read(counters.replies));
+  put("bytes_written", read(counters.bytes_written));
+  put("cold_grants", read(counters.cold_grants));
+  put("log_syncs", read(counters.syncs));
+  put("log_entries", read(counters.entries));
+  put("log_records", read(counters.records));
+  put("log_bytes", read(counters.log_bytes));
+  put("log_rolls", read(counters.rolls));
+  put("checkpoints", read(counters.checkpoints));
+  put("index_loads", read(counters.loads));
+  put("sends", core.sends);
+  put("halves", core.halves);
+  put("commits", core.commits);
+  put("rollbacks", core.rollbacks);
+  put("conflicts", core.conflicts);
+  put("grants", core.grants);
+  put("settles", core.settles);
+  put("expired_leases", core.expired_leases);
+  put("checks_sent", core.checks_sent);
+  put("checks_delivered", core.checks_delivered);
+  put("overloaded", core.overloaded);
+  put("pending", core.pending);
+  put("parked", core.parked);
+  return stats;
+}
+
+}  // namespace tally::broker

@@ -1,0 +1,146 @@
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "protocol/base/bytes.h"
+#include "protocol/base/checksum.h"
+#include "tests/server/server_fixture.h"
+
+namespace tally::testing {
+namespace {
+
+Result<std::unique_ptr<broker::Server>> start(const broker::Settings& settings) {
+  return broker::Server::start(settings);
+}
+
+std::string first_segment(const TestBroker& broker) {
+  for (const auto& entry : std::filesystem::directory_iterator(broker.folder.file("0/log"))) {
+    if (entry.path().extension() == ".log") return entry.path();
+  }
+  FAIL("no segment");
+  return {};
+}
+
+}  // namespace
+
+TEST_CASE("everything acknowledged is there after a restart") {
+  TestBroker broker;
+  Handle handle;
+  {
+    GreetedClient client(broker);
+    create_topic(client, "t");
+    client.get<SendResponse>(send_to("t"), block_of("sent"));
+    handle = client.get<PrepareResponse>(prepare_for("t", "tx"), block_of("half")).handle;
+  }
+  broker.restart();
+  {
+    GreetedClient client(broker);
+    CHECK(client.get<ReceiveResponse>(receive_from("t")).deliveries.size() == 1);
+    const auto ended = client.get<EndResponse>(end_of("tx", Decision::kCommit, handle));
+    CHECK_FALSE(ended.repeated);
+  }
+  broker.restart();
+  GreetedClient client(broker);
+  CHECK(client.get<EndResponse>(end_of("tx", Decision::kCommit, handle)).repeated);
+  CHECK(client.error_of(end_of("tx", Decision::kRollback, handle)) == ErrorCode::kConflict);
+  CHECK(client.get<ReceiveResponse>(receive_from("t")).deliveries.size() == 2);
+}
+
+TEST_CASE("without its index the state is rebuilt from the log") {
+  TestBroker broker;
+  Handle handle;
+  {
+    GreetedClient client(broker);
+    create_topic(client, "t");
+    handle = client.get<PrepareResponse>(prepare_for("t", "tx"), block_of("half")).handle;
+    client.get<EndResponse>(end_of("tx", Decision::kCommit, handle));
+  }
+  broker.stop();
+  SECTION("removed") { std::filesystem::remove_all(broker.folder.file("0/index")); }
+  SECTION("damaged") {
+    for (const auto& entry : std::filesystem::directory_iterator(broker.folder.file("0/index"))) {
+      std::ofstream(entry.path(), std::ios::trunc) << "garbage";
+    }
+  }
+  broker.start();
+  GreetedClient client(broker);
+  CHECK(client.get<EndResponse>(end_of("tx", Decision::kCommit, handle)).repeated);
+  CHECK(client.get<ReceiveResponse>(receive_from("t")).deliveries.size() == 1);
+}
+
+TEST_CASE("a stop under load loses nothing that was acknowledged and refuses the rest") {
+  TestBroker broker;
+  {
+    GreetedClient client(broker);
+    create_topic(client, "t");
+  }
+  std::atomic<std::uint64_t> acknowledged = 0;
+  std::thread load([&] {
+    GreetedClient client(broker);
+    const std::string block = block_of("x");
+    for (int i = 0; i < 64; ++i) client.send(send_to("t"), block);
+    while (const auto answer = client.receive()) {
+      if (answer->response) acknowledged.fetch_add(1);
+      client.send(send_to("t"), block);
+    }
+  });
+  while (acknowledged.load() < 1'000) std::this_thread::yield();
+  broker.stop();
+  load.join();
+  broker.start();
+  GreetedClient client(broker);
+  ListTopicsRequest list;
+  list.name = "t";
+  const auto topics = client.get<ListTopicsResponse>(list).topics;
+  REQUIRE(topics.size() == 1);
+  CHECK(topics[0].queues[0].next.value >= acknowledged.load());
+}
+
+TEST_CASE("two brokers do not share a data directory") {
+  TestBroker broker;
+  const auto second = start(broker.settings);
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code == ErrorCode::kDataLocked);
+  GreetedClient client(broker);
+  CHECK(client.error_of(PingRequest{}) == ErrorCode::kOk);
+}
+
+TEST_CASE("a data directory of another format version is refused and left alone") {
+  TestBroker broker;
+  broker.stop();
+  const std::string path = first_segment(broker);
+  std::string header(4096, '\0');
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.read(header.data(), 4096);
+  store_le(header.data() + 8, std::uint32_t{2});
+  store_le(header.data() + 4088, checksum(std::string_view(header).substr(0, 4088)));
+  file.seekp(0);
+  file.write(header.data(), 4096);
+  file.close();
+  const auto count = [&] {
+    return std::distance(std::filesystem::recursive_directory_iterator(broker.folder.path()), {});
+  };
+  for (const bool with_index : {true, false}) {
+    if (!with_index) std::filesystem::remove_all(broker.folder.file("0/index"));
+    const auto refused = start(broker.settings);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ErrorCode::kDataFormat);
+  }
+  CHECK(count() > 0);
+}
+
+TEST_CASE("an address in use is refused with ADDRESS_IN_USE") {
+  TestBroker broker, other;
+  other.stop();
+  broker::Settings settings = other.settings;
+  settings.listen = broker.address();
+  const auto refused = start(settings);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == ErrorCode::kAddressInUse);
+  settings.listen = "not an address";
+  CHECK(start(settings).error().code == ErrorCode::kInvalidArgument);
+  other.start();
+}
+
+}  // namespace tally::testing
