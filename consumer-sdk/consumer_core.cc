@@ -94,7 +94,10 @@ void ConsumerCore::answered(std::int64_t now_ms, std::uint64_t ask, Result<Respo
 
 void ConsumerCore::take_deliveries(std::int64_t now_ms, const ReceiveResponse& response,
                                    std::string_view payload) {
-  if (response.deliveries.empty()) return;
+  if (response.deliveries.empty()) {
+    receive_after_ms_ = now_ms + kBackoffMs;  // a broker that shuts down answers at once
+    return;
+  }
   if (response.lease_ms > 0) lease_ms_ = response.lease_ms;
   const auto bytes = std::make_shared<const std::string>(payload);
   std::string_view left = *bytes;
