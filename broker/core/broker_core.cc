@@ -11,6 +11,7 @@
 namespace tally::broker {
 namespace {
 
+constexpr std::size_t kReleasedPerBatch = 512;
 constexpr std::uint8_t kIndexFormat = 1;  // of the rows; another one means rebuild
 
 store::ConfigExtension config_of(const CoreOptions& options) {
@@ -40,6 +41,7 @@ struct BrokerCore::State {
   void flush() {
     checkers.flush();
     deliveries.flush();
+    transactions.release_some(kReleasedPerBatch);
     if (context.proposals.has_entry()) mark_at_ms = TimerWheel::kNever;
   }
   Result<void> restore_config(const store::IndexStore& index);

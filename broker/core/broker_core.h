@@ -26,7 +26,8 @@ class BrokerCore {
   // --- start: restore(), replay()…, then serve() -----------------------------------------------------------------
   /// Loads the checkpoint that `index` holds. `index` must live until serve(): replay looks keys up in it.
   Result<void> restore(const store::IndexStore& index);
-  /// Applies one entry of the log. Error: DATA_DAMAGED when a record does not decode.
+  /// Applies one entry of the log. Error: DATA_DAMAGED when a record does not decode. After each one the caller writes a
+  /// checkpoint into `index` when checkpoint_due(), so that rebuilding a long log needs no more memory than serving it.
   Result<void> replay(const store::EntryView& entry);
   /// Ends the start: the next entry begins at `end`. Proposes Config when the options differ from the logged ones.
   void serve(Now now, EntryIndex last_index, Lsn end, std::int64_t last_time_ms);

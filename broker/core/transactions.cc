@@ -112,7 +112,6 @@ void Transactions::insert(Transaction& transaction) {
   transaction.next_in_bucket = bucket;
   bucket = &transaction;
   ++table.size;
-  ++resident_;
 }
 
 void Transactions::remove(Transaction& transaction) {
@@ -121,7 +120,6 @@ void Transactions::remove(Transaction& transaction) {
   while (*at != &transaction) at = &(*at)->next_in_bucket;
   *at = transaction.next_in_bucket;
   --table.size;
-  --resident_;
   transaction.clear();
   spare_.push_back(&transaction);
 }
@@ -152,6 +150,7 @@ void Transactions::release_if_idle(Transaction& transaction) {
 }
 
 void Transactions::collect() {
+  release_some(releasing_.size());
   for (Transaction* t : dirty_) {
     t->dirty = false;
     t->writing = true;
@@ -166,12 +165,15 @@ void Transactions::collect() {
   writing_.swap(dirty_);
 }
 
-void Transactions::checkpoint_done() {
-  for (Transaction* t : writing_) {
-    t->writing = false;
-    release_if_idle(*t);
+void Transactions::checkpoint_done() { releasing_.swap(writing_); }
+
+void Transactions::release_some(std::size_t most) {
+  for (; most > 0 && !releasing_.empty(); --most) {
+    Transaction& transaction = *releasing_.back();
+    releasing_.pop_back();
+    transaction.writing = false;
+    release_if_idle(transaction);
   }
-  writing_.clear();
 }
 
 bool Transactions::insert_decided(std::string_view id, std::string_view row) {

@@ -125,7 +125,9 @@ class Transactions {
 
   void collect();
   void checkpoint_done();
-  std::size_t resident() const { return resident_; }
+  /// Forgets up to `most` of those that the last checkpoint made superfluous: all at once would
+  /// stop the core for too long.
+  void release_some(std::size_t most);
 
  private:
   struct Table {
@@ -140,7 +142,7 @@ class Transactions {
   std::deque<Transaction> storage_{};
   std::vector<Transaction*> spare_{};
   std::vector<Transaction*> dirty_{}, writing_{};
-  std::size_t resident_ = 0;
+  std::vector<Transaction*> releasing_{};  ///< written; `writing` until it is their turn
 };
 
 // Rows of the index (tables in README.md). Decoding fills a cleared transaction; false when the bytes do not match.

@@ -13,6 +13,7 @@ TestBroker::TestBroker(CoreOptions core_options)
 }
 
 void TestBroker::start() {
+  serving_ = false;
   core_ = std::make_unique<BrokerCore>(options, ShardId(0), log_id_);
   REQUIRE(core_->restore(*index_));
   const auto position = index_->position().value();
@@ -28,6 +29,7 @@ void TestBroker::start() {
   const bool any = !log_.empty();
   core_->serve(now_, any ? log_.back().header.index : EntryIndex{},
                any ? log_.back().header.end() : Lsn{}, any ? log_.back().header.time_ms : 0);
+  serving_ = true;
 }
 
 void TestBroker::restart(Start how) {
@@ -184,6 +186,7 @@ void TestBroker::checkpoint() {
   const auto batch = core_->take_checkpoint();
   REQUIRE(index_->write(*batch));
   core_->checkpoint_done();
+  if (serving_) core_->tick(now_);  // lets it forget what the index holds now
   collect();
 }
 

@@ -114,6 +114,7 @@ class TestBroker {
   std::map<std::uint64_t, Result<Response>> answers_{};
   std::map<std::uint64_t, Grant> grants_{};
   std::map<std::uint64_t, std::string> sessions_{};
+  bool serving_ = false;
   std::uint64_t next_session_ = 1;
   std::uint64_t next_request_ = 1;
 };
