@@ -33,8 +33,13 @@ struct CheckThreads::State {
 };
 
 CheckThreads::CheckThreads(std::uint32_t threads) : state_(std::make_shared<State>()) {
-  for (std::uint32_t i = 0; i < threads; ++i) {
-    threads_.emplace_back([state = state_] { state->work(); });
+  try {
+    for (std::uint32_t i = 0; i < threads; ++i) {
+      threads_.emplace_back([state = state_] { state->work(); });
+    }
+  } catch (...) {
+    stop(0);  // joins those that began
+    throw;
   }
 }
 

@@ -14,6 +14,7 @@ namespace tally {
 
 class CheckThreads {
  public:
+  /// Throws std::system_error when the machine gives no thread.
   explicit CheckThreads(std::uint32_t threads);
   ~CheckThreads();
 

@@ -1,4 +1,5 @@
 #include <exception>
+#include <system_error>
 
 #include "producer-sdk/producer_engine.h"
 #include "protocol/base/clock.h"
@@ -66,9 +67,13 @@ Result<Producer> Producer::connect(ProducerOptions options) {
   if (options.timeout.count() <= 0) {
     return Error(ErrorCode::kInvalidArgument, "timeout must be greater than 0");
   }
-  auto engine = std::make_shared<Engine>(std::move(options));
-  TALLY_TRY_VOID(engine->start());
-  return Producer(std::move(engine));
+  try {
+    auto engine = std::make_shared<Engine>(std::move(options));
+    TALLY_TRY_VOID(engine->start());
+    return Producer(std::move(engine));
+  } catch (const std::system_error& no_thread) {
+    return Error(ErrorCode::kOverloaded, no_thread.what());
+  }
 }
 
 Producer::Producer(std::shared_ptr<Engine> engine) : engine_(std::move(engine)) {}

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <thread>
 
 #include "protocol/base/clock.h"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr std::uint32_t kCheckThreads = 2;
 constexpr std::int64_t kRegisterTimeoutMs = 10'000;
+constexpr std::size_t kBlockBytesKept = 256u << 10;  // of a thread that sends
 
 /// The engine on whose network thread this code runs.
 thread_local const void* network_thread_of = nullptr;
@@ -95,7 +97,12 @@ std::shared_ptr<DatabaseAdapter> Producer::Engine::adapter(StoreId store) {
 bool Producer::Engine::attached(StoreId store) { return adapter(store) != nullptr; }
 
 void Producer::Engine::log(LogLevel level, std::string_view text) const {
-  if (options_.log) options_.log(level, text);
+  if (!options_.log) return;
+  try {
+    options_.log(level, text);
+  } catch (...) {
+    // There is nowhere left to tell it.
+  }
 }
 
 // --- handing over to the network thread -------------------------------------------------------
@@ -246,15 +253,15 @@ void Producer::Engine::perform(action::Log&& line) { log(line.level, line.text);
 
 // --- sending ----------------------------------------------------------------------------------
 
-void Producer::Engine::send(const Message& message,
-                            std::function<void(Result<SendReceipt>&&)> callback) {
+void Producer::Engine::send(const Message& message, SendCallback callback) {
   thread_local std::string block;
   block.clear();
+  if (block.capacity() > kBlockBytesKept) block.shrink_to_fit();
   if (auto named = check_name("topic", message.topic); !named) {
-    return callback(std::move(named).error());
+    return tell(callback, std::move(named).error());
   }
   if (auto made = append_message_block(message, system_clock().wall_ms(), block); !made) {
-    return callback(std::move(made).error());
+    return tell(callback, std::move(made).error());
   }
   {
     // Held until the request is handed over, so that stop() finds it counted.
@@ -266,16 +273,27 @@ void Producer::Engine::send(const Message& message,
           [this, callback = std::move(callback)](Result<net::Answer>&& answer) {
             auto response = unwrap<SendResponse>(std::move(answer));
             if (response) {
-              callback(SendReceipt{{log_id_, response->lsn}, response->queue, response->offset});
+              tell(callback,
+                   SendReceipt{{log_id_, response->lsn}, response->queue, response->offset});
             } else {
-              callback(std::move(response).error());
+              tell(callback, std::move(response).error());
             }
             send_done();
           });
       return;
     }
   }
-  callback(Error(ErrorCode::kClosed, "the producer was stopped"));
+  tell(callback, Error(ErrorCode::kClosed, "the producer was stopped"));
+}
+
+void Producer::Engine::tell(const SendCallback& callback, Result<SendReceipt>&& result) const {
+  try {
+    callback(std::move(result));
+  } catch (const std::exception& exception) {
+    log(LogLevel::kError, std::string("the callback of a send threw: ") + exception.what());
+  } catch (...) {
+    log(LogLevel::kError, "the callback of a send threw");
+  }
 }
 
 void Producer::Engine::send_done() {

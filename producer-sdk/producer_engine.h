@@ -30,7 +30,8 @@ class Producer::Engine : public std::enable_shared_from_this<Producer::Engine> {
   Result<void> start();
 
   Result<void> attach(std::shared_ptr<DatabaseAdapter> adapter);
-  void send(const Message& message, std::function<void(Result<SendReceipt>&&)> callback);
+  using SendCallback = std::function<void(Result<SendReceipt>&&)>;
+  void send(const Message& message, SendCallback callback);
 
   /// What the caller of in_transaction() has to do: run the work, or take the result.
   using Turn = std::variant<action::RunLocal, Result<TransactionResult>>;
@@ -79,6 +80,7 @@ class Producer::Engine : public std::enable_shared_from_this<Producer::Engine> {
   Result<TransactionResult> wait_for_broker(std::string_view id, std::int64_t until_ms);
   std::shared_ptr<DatabaseAdapter> adapter(StoreId store);
   CheckVerdict check_local(const action::CheckLocal& check);
+  void tell(const SendCallback& callback, Result<SendReceipt>&& result) const;
   void send_done();
   void log(LogLevel level, std::string_view text) const;
 

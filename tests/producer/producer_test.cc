@@ -134,6 +134,23 @@ TEST_CASE("stop keeps its deadline when the broker is silent") {
   CHECK(receipt.get().error().code == ErrorCode::kClosed);
 }
 
+TEST_CASE("a callback that throws is logged and harms nobody") {
+  ServingBroker broker;
+  std::promise<std::string> logged;
+  auto producer = Producer::connect({.broker = broker.address(),
+                                     .group = "orders",
+                                     .log =
+                                         [&](LogLevel level, std::string_view text) {
+                                           if (level == LogLevel::kError) {
+                                             logged.set_value(std::string(text));
+                                           }
+                                         }})
+                      .value();
+  producer.send_async(order(), [](Result<SendReceipt>&&) { throw std::runtime_error("mine"); });
+  CHECK(logged.get_future().get() == "the callback of a send threw: mine");
+  CHECK(producer.send(order()).has_value());
+}
+
 TEST_CASE("a producer may end in its own callback") {
   ServingBroker broker;
   std::promise<void> ended;

@@ -91,6 +91,11 @@ Response ServingBroker::answer_to(const Request& request) {
   return AnswerCheckResponse{{TransactionState::kPending, Decider::kNone, 0}};
 }
 
+Handle ServingBroker::handle_of(const std::string& transaction) {
+  const std::lock_guard lock(mutex_);
+  return transactions_[transaction].handle;
+}
+
 void ServingBroker::ask_check(CheckRequest check) {
   std::unique_lock lock(mutex_);
   came_.wait_for(lock, std::chrono::seconds(20), [this] { return connection_ != nullptr; });

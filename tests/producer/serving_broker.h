@@ -4,10 +4,13 @@
 //
 // Declare it before the producer: it ends when its client has hung up.
 
+#include <algorithm>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <map>
 #include <mutex>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <variant>
@@ -51,6 +54,7 @@ class ServingBroker {
         std::count_if(requests_.begin(), requests_.end(),
                       [](const Request& request) { return std::holds_alternative<T>(request); }));
   }
+  Handle handle_of(const std::string& transaction);
   /// Asks the client; wait_for<AnswerCheckRequest>() has its answer.
   void ask_check(CheckRequest check);
 

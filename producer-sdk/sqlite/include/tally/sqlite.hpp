@@ -123,7 +123,7 @@ struct OpenOptions {
 /// Writers of one Database take turns without polling, checks first. The barrier is described in producer-sdk/README.md.
 /// Concurrency: thread-safe; each call uses a connection of its own and at most eight idle ones are kept.
 /// Limits: SQLite has one writer at a time; waiting is limited by OpenOptions.
-class Database final : public DatabaseAdapter {
+class Database : public DatabaseAdapter {
  public:
   using Transaction = sqlite::Transaction;
 
