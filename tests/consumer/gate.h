@@ -29,6 +29,10 @@ class Gate {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, kLimit, [this] { return open_; });
   }
+  void wait_open_for(std::chrono::milliseconds time) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, time, [this] { return open_; });
+  }
   void arrive() {
     const std::lock_guard lock(mutex_);
     ++arrived_;
