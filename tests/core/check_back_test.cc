@@ -71,6 +71,9 @@ TEST_CASE("a check's answer decides, and the challenge guards it") {
   AskCheck wrong = *check;
   wrong.request.challenge ^= 1;
   REQUIRE(s.answer(wrong, Decision::kRollback).error().code == ErrorCode::kWrongChallenge);
+  AskCheck unasked = *check;
+  unasked.session = s.broker.connect("unasked");
+  REQUIRE(s.answer(unasked, Decision::kRollback).error().code == ErrorCode::kWrongChallenge);
   const auto answered = s.answer(*check, Decision::kCommit).value();
   REQUIRE(answered.result.state == TransactionState::kCommitted);
   REQUIRE(answered.result.decided_by == Decider::kCheck);
