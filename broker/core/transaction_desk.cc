@@ -98,7 +98,7 @@ void TransactionDesk::prepare(const Waiter& waiter, Command& command, const stor
             .answer;
     if (answer != TxAnswer::kStored) return answer_half(waiter, *transaction, answer);
   }
-  if (transaction == nullptr) transaction = &transactions_.obtain(request.transaction);
+  if (transaction == nullptr) transaction = &transactions_.make(request.transaction);
   transactions_.pin(*transaction);
   const auto& options = context_.options;
   const store::HalfExtension half{
@@ -173,7 +173,7 @@ Result<bool> TransactionDesk::apply_half(const Applying& applying, const store::
     TALLY_TRY_VOID(transactions_.look_up(*index, half->transaction));
     transaction = transactions_.find(half->transaction);
   }
-  if (transaction == nullptr) transaction = &transactions_.obtain(half->transaction);
+  if (transaction == nullptr) transaction = &transactions_.make(half->transaction);
   if (half->fresh && is_decided(transaction->state)) {
     transaction->state = TxState::kNone;  // as when it is no longer in memory
   }

@@ -80,7 +80,11 @@ Transaction* Transactions::find(std::string_view id) {
 }
 
 Transaction& Transactions::obtain(std::string_view id) {
-  if (Transaction* found = find(id)) return *found;
+  Transaction* const found = find(id);
+  return found != nullptr ? *found : make(id);
+}
+
+Transaction& Transactions::make(std::string_view id) {
   if (spare_.empty()) {
     spare_.push_back(&storage_.emplace_back());
   }

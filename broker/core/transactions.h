@@ -91,6 +91,8 @@ class Transactions {
   Transaction* find(std::string_view id);
   /// Finds it or makes one in state kNone.
   Transaction& obtain(std::string_view id);
+  /// Makes one that find() has just not found.
+  Transaction& make(std::string_view id);
   /// Makes resident what a look-up found.
   bool insert_decided(std::string_view id, std::string_view row);
 
