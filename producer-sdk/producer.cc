@@ -117,10 +117,7 @@ Result<TransactionResult> Producer::run_in_transaction(DatabaseAdapter& db,
                                                        const std::vector<Message>& messages,
                                                        const LocalWork& work,
                                                        const TransactionOptions& options) {
-  if (!engine_->attached(db.store_id())) {
-    return Error(ErrorCode::kInvalidArgument,
-                 "attach " + db.name() + " first, so that its check-backs are answered");
-  }
+  TALLY_TRY_VOID(engine_->check_attached(db));
   return engine_->in_transaction(
       db.store_id(), messages, options,
       [&](const std::string& id, const Handle& handle, std::int64_t deadline_ms) {

@@ -71,10 +71,16 @@ Result<void> Producer::Engine::start() {
 bool Producer::Engine::on_network_thread() const { return network_thread_of == this; }
 
 Result<void> Producer::Engine::attach(std::shared_ptr<DatabaseAdapter> adapter) {
-  TALLY_TRY_VOID(adapter->check_durability());
   const StoreId store = adapter->store_id();
+  auto durable = adapter->check_durability();
+  if (!durable) log(LogLevel::kError, to_string(durable.error()));
   {
     const std::lock_guard lock(mutex_);
+    std::erase_if(refused_, [&](const auto& one) { return one.first == store; });
+    if (!durable) {
+      refused_.emplace_back(store, durable.error());
+      return durable;
+    }
     const auto same = [&](const auto& known) { return known->store_id() == store; };
     if (std::any_of(adapters_.begin(), adapters_.end(), same)) return {};
     adapters_.push_back(std::move(adapter));
@@ -94,7 +100,18 @@ std::shared_ptr<DatabaseAdapter> Producer::Engine::adapter(StoreId store) {
   return nullptr;
 }
 
-bool Producer::Engine::attached(StoreId store) { return adapter(store) != nullptr; }
+Result<void> Producer::Engine::check_attached(DatabaseAdapter& db) {
+  const StoreId store = db.store_id();
+  const std::lock_guard lock(mutex_);
+  for (const auto& [refused, why] : refused_) {
+    if (refused == store) return why;
+  }
+  for (const auto& known : adapters_) {
+    if (known->store_id() == store) return {};
+  }
+  return Error(ErrorCode::kInvalidArgument,
+               "attach " + db.name() + " first, so that its check-backs are answered");
+}
 
 void Producer::Engine::log(LogLevel level, std::string_view text) const {
   if (!options_.log) return;

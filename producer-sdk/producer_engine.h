@@ -15,6 +15,7 @@
 #include <string>
 #include <tally/producer.hpp>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -45,7 +46,8 @@ class Producer::Engine : public std::enable_shared_from_this<Producer::Engine> {
   void end(std::int64_t deadline_ms);
 
   bool on_network_thread() const;
-  bool attached(StoreId store);
+  /// Error: why transactions of this database cannot be answered for.
+  Result<void> check_attached(DatabaseAdapter& db);
   TransactionListener* listener() const { return options_.listener.get(); }
 
  private:
@@ -93,6 +95,7 @@ class Producer::Engine : public std::enable_shared_from_this<Producer::Engine> {
   std::condition_variable progress_;  ///< something ended, or the end began
   std::vector<std::function<void()>> tasks_;
   std::vector<std::shared_ptr<DatabaseAdapter>> adapters_;
+  std::vector<std::pair<StoreId, Error>> refused_;
   std::size_t transactions_open_ = 0;
   bool stopping_ = false;  ///< no new work
   bool closed_ = false;    ///< no task after those that are there

@@ -15,7 +15,7 @@ int place_order(const std::string& broker, const std::string& file, int id) {
   db.execute("create table if not exists orders (id integer primary key, state text)").value();
 
   auto producer = tally::Producer::connect({.broker = broker, .group = "orders"}).value();
-  producer.attach(db).value();  // from now on check-backs for `db` are answered by the SDK
+  producer.attach(db);  // from now on check-backs for `db` are answered by the SDK
 
   const auto sent = producer
                         .in_transaction(db,

@@ -144,6 +144,30 @@ TEST_CASE("a database must be attached before it takes part") {
   CHECK(producer.in_transaction({{.topic = "a"}}).error().code == ErrorCode::kInvalidArgument);
 }
 
+namespace {
+
+class ForgetfulDatabase : public sqlite::Database {
+ public:
+  explicit ForgetfulDatabase(sqlite::Database db) : sqlite::Database(std::move(db)) {}
+  Result<void> check_durability() override {
+    return Error(ErrorCode::kDatabaseNotDurable, "commits are not synced");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a database that is not durable is refused, by attach and by its transactions") {
+  ServingBroker broker;
+  const TemporaryFolder folder;
+  ForgetfulDatabase db(sqlite::Database::open(folder.file("orders.db")).value());
+  auto producer = Producer::connect({.broker = broker.address(), .group = "orders"}).value();
+  CHECK(producer.attach(db).error().code == ErrorCode::kDatabaseNotDurable);
+  const auto work = [](sqlite::Transaction&) { return Decision::kCommit; };
+  CHECK(producer.in_transaction(db, Message{.topic = "a"}, work).error().code ==
+        ErrorCode::kDatabaseNotDurable);
+  CHECK(broker.count<PrepareRequest>() == 0);
+}
+
 TEST_CASE("a half whose answer was lost is prepared again, and the work runs once") {
   Service service(first<PrepareRequest>(testing::HangUpAfter{}));
   CHECK(service.place(42).value().outcome == TransactionOutcome::kCommitted);

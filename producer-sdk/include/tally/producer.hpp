@@ -3,7 +3,7 @@
 //
 //   auto db = tally::sqlite::Database::open("orders.db").value();
 //   auto producer = tally::Producer::connect({.broker = "127.0.0.1:7410", .group = "orders"}).value();
-//   producer.attach(db).value();
+//   producer.attach(db);
 //   auto sent = producer.in_transaction(db, {.topic = "order.created", .key = "42"}, [](tally::sqlite::Transaction& tx) {
 //     tx.execute("insert into orders values (?, ?)", 42, "new");
 //     return tally::Decision::kCommit;
@@ -87,6 +87,11 @@ struct TransactionResult {
       cause{};  ///< why it was rolled back or is in doubt, when it was not the work's wish
 };
 
+/// What attach() says. Unlike other results it may be dropped: transactions of a refused database fail for the same reason.
+struct AttachResult : Result<void> {
+  AttachResult(Result<void> result) : Result<void>(std::move(result)) {}
+};
+
 /// A connection to the broker, for any number of threads.
 ///
 /// Operation: one network thread and two check threads. A lost connection is restored with back-off. A plain send that was cut
@@ -106,8 +111,8 @@ class Producer {
 
   /// From now on check-backs for `db` are answered here. Keeps a copy of the handle. Error: DATABASE_NOT_DURABLE.
   template <std::derived_from<DatabaseAdapter> Db>
-  Result<void> attach(const Db& db) {
-    return attach_adapter(std::make_shared<Db>(db));
+  AttachResult attach(const Db& db) {
+    return {attach_adapter(std::make_shared<Db>(db))};
   }
 
   /// Waits until the message is durable. Errors: what the broker says; OVERLOADED; UNREACHABLE; TIMEOUT and DISCONNECTED:
