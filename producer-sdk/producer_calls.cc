@@ -68,10 +68,7 @@ Result<TransactionResult> Producer::Engine::in_transaction(StoreId store,
   const TransactionKey key(++last_key_);
   auto promise = std::make_shared<std::promise<Turn>>();
   auto turn = promise->get_future();
-  {
-    const std::lock_guard lock(mutex_);
-    if (stopping_) return stopped();
-  }
+  if (stopping_) return stopped();
   const bool open = submit([this, key, promise, begin = std::move(begin)]() mutable {
     turns_.emplace(key, std::move(promise));
     core_.begin(now_ms(), key, std::move(begin));
@@ -145,7 +142,8 @@ Result<TransactionResult> Producer::Engine::wait_for_broker(std::string_view id,
       return Error(ErrorCode::kTimeout, "transaction " + std::string(id) + " is not decided");
     }
     std::unique_lock lock(mutex_);
-    progress_.wait_for(lock, std::chrono::milliseconds(pause_ms), [this] { return stopping_; });
+    progress_.wait_for(lock, std::chrono::milliseconds(pause_ms),
+                       [this] { return stopping_.load(); });
     if (stopping_) return stopped();
     pause_ms = std::min(pause_ms * 2, kAskAgainMsMax);
   }

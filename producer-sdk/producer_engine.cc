@@ -283,7 +283,7 @@ void Producer::Engine::send(const Message& message, SendCallback callback) {
   {
     // Held until the request is handed over, so that stop() finds it counted.
     const std::shared_lock lock(client_mutex_);
-    if (client_) {
+    if (client_ && !stopping_) {
       ++sends_open_;
       client_->ask(
           SendRequest{.topic = message.topic}, block, options_.timeout.count(),
@@ -330,7 +330,7 @@ Result<void> Producer::Engine::stop(std::int64_t deadline_ms) {
   auto core_closed = std::make_shared<std::promise<void>>();
   {
     std::unique_lock lock(mutex_);
-    if (std::exchange(stopping_, true)) return {};
+    if (stopping_.exchange(true)) return {};
     progress_.notify_all();
     // Tasks that are handed over already may still open transactions.
     drained = progress_.wait_for(lock, left(), [this] {

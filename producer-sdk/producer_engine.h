@@ -90,6 +90,7 @@ class Producer::Engine : public std::enable_shared_from_this<Producer::Engine> {
   CheckThreads checks_;
   std::atomic<std::uint64_t> last_key_ = 0;
   std::atomic<std::uint64_t> sends_open_ = 0;
+  std::atomic<bool> stopping_ = false;  ///< no new work; set under mutex_, for those who wait
 
   std::mutex mutex_;
   std::condition_variable progress_;  ///< something ended, or the end began
@@ -97,8 +98,7 @@ class Producer::Engine : public std::enable_shared_from_this<Producer::Engine> {
   std::vector<std::shared_ptr<DatabaseAdapter>> adapters_;
   std::vector<std::pair<StoreId, Error>> refused_;
   std::size_t transactions_open_ = 0;
-  bool stopping_ = false;  ///< no new work
-  bool closed_ = false;    ///< no task after those that are there
+  bool closed_ = false;  ///< no task after those that are there
 
   std::shared_mutex client_mutex_;  ///< guards the pointer; taken by nobody for long
   std::unique_ptr<net::Client> client_;
