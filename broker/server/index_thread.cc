@@ -46,11 +46,16 @@ void IndexThread::run() {
   }
 }
 
+void IndexThread::die(std::string_view what, const Error& error) const {
+  condemn_();
+  die_of_disk(what, error);
+}
+
 Loaded IndexThread::load(const Load& load) const {
   Loaded loaded{load.ticket, {}};
   if (load.to.empty()) {
     auto value = index_.get(load.from);
-    if (!value) die_of_disk("the index cannot be read", value.error());
+    if (!value) die("the index cannot be read", value.error());
     if (*value) loaded.values.emplace_back(load.from, **std::move(value));
     return loaded;
   }
@@ -60,7 +65,7 @@ Loaded IndexThread::load(const Load& load) const {
         loaded.values.emplace_back(key, value);
         return loaded.values.size() < load.limit;
       });
-  if (!scanned) die_of_disk("the index cannot be read", scanned.error());
+  if (!scanned) die("the index cannot be read", scanned.error());
   return loaded;
 }
 
@@ -84,7 +89,7 @@ void IndexThread::write_checkpoint() {
     spdlog::warn("the index waits for disk space: {}", to_string(written.error()));
     return;
   }
-  if (!written) die_of_disk("the index cannot be written", written.error());
+  if (!written) die("the index cannot be written", written.error());
   TALLY_FAIL_POINT("server.after_checkpoint");
   checkpoint_.reset();
   add(counters_.checkpoints, 1);

@@ -3,6 +3,7 @@
 // cache. Look-ups and reads go before a checkpoint. A full disk postpones the checkpoint; any other error of the index ends
 // the process, and the next start rebuilds it.
 
+#include <functional>
 #include <span>
 #include <thread>
 
@@ -17,9 +18,10 @@ namespace tally::broker {
 
 class IndexThread {
  public:
+  /// `condemn`: called before the process ends for an error of the index.
   IndexThread(store::IndexStore& index, const store::LogReader& log, Mailbox<CoreMail>& core,
-              Counters& counters)
-      : index_(index), log_(log), core_(core), counters_(counters) {}
+              Counters& counters, std::function<void()> condemn)
+      : index_(index), log_(log), core_(core), counters_(counters), condemn_(std::move(condemn)) {}
   ~IndexThread() { stop(); }
   IndexThread(const IndexThread&) = delete;
   IndexThread& operator=(const IndexThread&) = delete;
@@ -35,11 +37,13 @@ class IndexThread {
   Loaded load(const Load& load) const;
   ReadGrant read(Grant&& grant) const;
   void write_checkpoint();
+  [[noreturn]] void die(std::string_view what, const Error& error) const;
 
   store::IndexStore& index_;
   const store::LogReader& log_;
   Mailbox<CoreMail>& core_;
   Counters& counters_;
+  std::function<void()> condemn_;
   std::span<const std::unique_ptr<IoThread>> io_threads_;
   Mailbox<IndexMail> mailbox_;
   std::unique_ptr<store::IndexBatch> checkpoint_;  ///< not written yet

@@ -4,8 +4,11 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <thread>
 
 #include "broker/server/command_line.h"
 #include "broker/server/fatal.h"
@@ -61,13 +64,23 @@ int main(int argc, char** argv) {
   spdlog::set_level(spdlog::level::from_str(line->settings.log_level));
   spdlog::flush_on(spdlog::level::trace);
 
+  // A signal during the start ends the process at once, as SIGKILL may; later it stops the server in order.
+  std::atomic<bool> serves = false;
+  std::thread waiter([&] {
+    int signal = 0;
+    sigwait(&stop_signals, &signal);
+    if (!serves) std::_Exit(0);
+  });
   auto server = tally::broker::Server::start(line->settings);
-  if (!server) return refuse(server.error());
+  if (!server) {
+    const int code = refuse(server.error());
+    std::fflush(nullptr);
+    std::_Exit(code);  // the waiter still waits
+  }
+  serves = true;
   std::printf("tallyd ready on %s\n", (*server)->address().c_str());
   std::fflush(stdout);
-
-  int signal = 0;
-  sigwait(&stop_signals, &signal);
+  waiter.join();
   (*server)->stop();
   return 0;
 }

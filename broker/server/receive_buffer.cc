@@ -44,9 +44,9 @@ struct ChunkPool::State {
 
 ChunkPool::ChunkPool(std::size_t bytes_max) : state_(std::make_shared<State>(bytes_max)) {}
 
-std::shared_ptr<Chunk> ChunkPool::take(std::size_t bytes) {
+std::shared_ptr<Chunk> ChunkPool::take(std::size_t bytes, std::size_t bytes_max) {
   const std::size_t size = std::max(bytes, kChunkBytes);
-  if (state_->bytes_in_use.fetch_add(size, std::memory_order_relaxed) + size > state_->bytes_max) {
+  if (state_->bytes_in_use.fetch_add(size, std::memory_order_relaxed) + size > bytes_max) {
     state_->bytes_in_use.fetch_sub(size, std::memory_order_relaxed);
     return nullptr;
   }
@@ -60,6 +60,8 @@ std::shared_ptr<Chunk> ChunkPool::take(std::size_t bytes) {
           [state = state_](Chunk* back) { state->give_back(std::unique_ptr<Chunk>(back)); }};
 }
 
+std::size_t ChunkPool::bytes_max() const { return state_->bytes_max; }
+
 std::size_t ChunkPool::bytes_in_use() const {
   return state_->bytes_in_use.load(std::memory_order_relaxed);
 }
@@ -67,22 +69,29 @@ std::size_t ChunkPool::bytes_in_use() const {
 std::shared_ptr<Chunk> ChunkSource::shared(std::size_t bytes) {
   if (!open_ || open_->free() < bytes) {
     open_.reset();  // back to the pool when nobody else refers to it
-    open_ = pool_.take(bytes);
+    open_ = pool_.take(bytes, pool_.bytes_max());
   }
   return open_;
 }
 
+// Grows with what really came, so that memory cannot be had by announcing long frames.
+bool ReceiveBuffer::grow_own() {
+  const std::string_view there = own_ ? std::string_view(chunk_->bytes.get(), filled_) : rest_;
+  auto bigger = source_.own(std::min(needed_, 2 * there.size()));
+  if (!bigger) return false;
+  std::memcpy(bigger->bytes.get(), there.data(), there.size());
+  filled_ = there.size();
+  start_ = 0;
+  own_ = true;
+  chunk_ = std::move(bigger);
+  std::string().swap(rest_);
+  return true;
+}
+
 std::span<char> ReceiveBuffer::space() {
-  if (own_) return {chunk_->bytes.get() + filled_, needed_ - filled_};
-  if (needed_ > kCopiedRestMax) {
-    chunk_ = source_.own(needed_);
-    if (!chunk_) return {};
-    own_ = true;
-    start_ = 0;
-    filled_ = rest_.size();
-    std::memcpy(chunk_->bytes.get(), rest_.data(), filled_);
-    std::string().swap(rest_);
-    return {chunk_->bytes.get() + filled_, needed_ - filled_};
+  if (own_ || needed_ > kCopiedRestMax) {
+    if ((!own_ || filled_ == chunk_->size) && !grow_own()) return {};
+    return {chunk_->bytes.get() + filled_, std::min(chunk_->size, needed_) - filled_};
   }
   chunk_ = source_.shared(rest_.size() + kReadBytesMin);
   if (!chunk_) return {};

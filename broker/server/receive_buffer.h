@@ -3,7 +3,7 @@
 //
 // Operation: all connections of an I/O thread read into one open chunk, one behind the other, so that a connection at rest
 // holds none and message blocks go from the socket to the log without a copy. What is left of a frame after a read is kept
-// aside and put in front of the next one; a frame too long for that gets a chunk of its own size.
+// aside and put in front of the next one; a frame too long for that gets a chunk of its own, which grows with it.
 // Concurrency: ReceiveBuffer and ChunkSource belong to one I/O thread. ChunkPool is thread-safe: chunks come back from
 // whichever thread drops the last reference.
 // Limits: ChunkPool counts all bytes it gave away; over limits::kReceiveMemoryMax it gives nothing, and reading waits.
@@ -28,8 +28,9 @@ struct Chunk {
 class ChunkPool {
  public:
   explicit ChunkPool(std::size_t bytes_max);
-  /// Nothing when the pool is at its limit.
-  std::shared_ptr<Chunk> take(std::size_t bytes);
+  /// Nothing when the pool would have given more than `bytes_max` then, at most its limit.
+  std::shared_ptr<Chunk> take(std::size_t bytes, std::size_t bytes_max);
+  std::size_t bytes_max() const;
   std::size_t bytes_in_use() const;
 
  private:
@@ -43,7 +44,8 @@ class ChunkSource {
   explicit ChunkSource(ChunkPool& pool) : pool_(pool) {}
   /// A chunk with at least `bytes` free; nothing at the pool's limit.
   std::shared_ptr<Chunk> shared(std::size_t bytes);
-  std::shared_ptr<Chunk> own(std::size_t bytes) { return pool_.take(bytes); }
+  /// Long frames get only half of the pool, so that short ones always find room.
+  std::shared_ptr<Chunk> own(std::size_t bytes) { return pool_.take(bytes, pool_.bytes_max() / 2); }
 
  private:
   ChunkPool& pool_;
@@ -66,6 +68,8 @@ class ReceiveBuffer {
   bool has_rest() const { return own_ ? filled_ > 0 : !rest_.empty(); }
 
  private:
+  bool grow_own();
+
   ChunkSource& source_;
   std::shared_ptr<Chunk> chunk_{};  ///< of the current read
   std::size_t start_ = 0;           ///< of the unconsumed bytes within it

@@ -16,7 +16,8 @@ namespace tally::broker {
 
 // In the order in which things need each other; destroyed the other way round.
 struct Server::State {
-  State(const Settings& settings, const SessionLimits& limits, Shard&& opened);
+  State(const Settings& settings, const SessionLimits& limits, Shard&& opened,
+        store::FileSystem& files);
 
   Counters counters;
   ChunkPool chunks{limits::kReceiveMemoryMax};
@@ -34,12 +35,14 @@ struct Server::State {
   bool serves = false;
 };
 
-Server::State::State(const Settings& settings, const SessionLimits& session_limits, Shard&& opened)
+Server::State::State(const Settings& settings, const SessionLimits& session_limits, Shard&& opened,
+                     store::FileSystem& files)
     : connections(settings.connections_max, limits::kConnectionsBeforeHelloPerAddressMax),
       shard(std::move(opened)),
       reader(shard.log->reader()),
       log_thread(*shard.log, core_mailbox, counters),
-      index_thread(*shard.index, *reader, core_mailbox, counters),
+      index_thread(*shard.index, *reader, core_mailbox, counters,
+                   [settings, &files] { condemn_index(settings, ShardId(0), files); }),
       wiring{.settings = settings,
              .session = session_limits,
              .log_id = shard.log->id(),
@@ -64,7 +67,7 @@ Server::~Server() { stop(); }
 Result<std::unique_ptr<Server>> Server::start(const Settings& settings, const SessionLimits& limits,
                                               store::FileSystem& files) {
   TALLY_TRY(Shard shard, open_shard(settings, ShardId(0), files));
-  auto state = std::make_unique<State>(settings, limits, std::move(shard));
+  auto state = std::make_unique<State>(settings, limits, std::move(shard), files);
   TALLY_TRY_VOID(state->listener->bind(settings.listen));
   const store::Log& log = *state->shard.log;
   state->shard.core->serve({system_clock().wall_ms(), system_clock().boot_ms()}, log.last_index(),

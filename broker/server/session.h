@@ -81,8 +81,9 @@ class Session : public std::enable_shared_from_this<Session> {
   bool greeted_ = false;
   bool read_waiting_ = false;
   bool write_waiting_ = false;
-  bool parked_ = false;  ///< stands in the thread's list of sessions that may not read
-  bool dirty_ = false;   ///< stands in the thread's list of sessions to flush
+  bool parked_ = false;     ///< stands in the thread's list of sessions that may not read
+  bool cold_read_ = false;  ///< a grant is with the index thread; the next ones wait
+  bool dirty_ = false;      ///< stands in the thread's list of sessions to flush
   std::uint32_t window_ = 0;
   std::uint32_t in_flight_ = 0;  ///< requests with the core
   std::size_t commands_expected_ = 0;

@@ -23,7 +23,7 @@ void Session::answer(const Reply& reply) {
 
 void Session::answer(Grant&& grant) {
   if (state_ != State::kOpen) return;
-  if (unsent() > thread_.wiring().session.unsent_soft_bytes) {
+  if (cold_read_ || unsent() > thread_.wiring().session.unsent_soft_bytes) {
     waiting_grants_.push_back(std::move(grant));
   } else {
     write_grant(std::move(grant));
@@ -53,6 +53,7 @@ void Session::write_grant(Grant&& grant) {
     if (!read) return give_up(read.error());
     if (!*read) {
       to.resize(before);
+      cold_read_ = true;
       add(wiring.counters->cold_grants, 1);
       return wiring.index->put(
           [&](IndexMail& mail) { mail.cold_grants.push_back(std::move(grant)); });
@@ -66,6 +67,7 @@ void Session::write_grant(Grant&& grant) {
 
 void Session::answer(ReadGrant&& read) {
   if (state_ != State::kOpen) return;
+  cold_read_ = false;
   --in_flight_;
   if (!read.payload) {
     spdlog::error("a message cannot be delivered: {}", to_string(read.payload.error()));
@@ -133,7 +135,8 @@ void Session::flush() {
 }
 
 void Session::serve_waiting_grants() {
-  while (!waiting_grants_.empty() && unsent() <= thread_.wiring().session.unsent_soft_bytes) {
+  while (!waiting_grants_.empty() && !cold_read_ &&
+         unsent() <= thread_.wiring().session.unsent_soft_bytes) {
     Grant grant = std::move(waiting_grants_.front());
     waiting_grants_.pop_front();
     write_grant(std::move(grant));

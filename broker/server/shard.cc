@@ -9,7 +9,12 @@ namespace tally::broker {
 namespace {
 
 struct Paths {
-  std::string root, log, index;
+  explicit Paths(const Settings& settings, ShardId shard)
+      : root(settings.data_dir + "/" + std::to_string(shard.value)) {}
+  std::string root;
+  std::string log = root + "/log";
+  std::string index = root + "/index";
+  std::string condemned = root + "/index.condemned";  ///< exists: the index is not to be trusted
 };
 
 struct Opening {
@@ -22,7 +27,9 @@ struct Opening {
 /// Nothing when the index has to be rebuilt; `why` says the reason.
 using Attempt = Result<std::optional<Shard>>;
 
-bool means_rebuild(const Error& error) { return error.code == ErrorCode::kDataDamaged; }
+bool means_rebuild(const Error& error) {
+  return error.code == ErrorCode::kDataDamaged || error.code == ErrorCode::kIo;
+}
 
 store::LogOptions log_options(const Opening& opening) {
   return {.directory = opening.paths.log,
@@ -46,6 +53,8 @@ Attempt open_with_index(const Opening& opening, std::string& why) {
     why = std::move(reason);
     return std::optional<Shard>{};
   };
+  TALLY_TRY(const bool condemned, opening.files.exists(opening.paths.condemned));
+  if (condemned) return give_up("the index failed before");
   Shard shard;
   auto index = store::open_leveldb_index(opening.paths.index);
   if (!index && means_rebuild(index.error())) return give_up(index.error().message);
@@ -59,19 +68,25 @@ Attempt open_with_index(const Opening& opening, std::string& why) {
   auto restored = shard.core->restore(*shard.index);
   if (!restored && means_rebuild(restored.error())) return give_up(restored.error().message);
   TALLY_TRY_VOID(std::move(restored));
-  TALLY_TRY(store::Log::Opened opened, store::Log::open(opening.files, log_options(opening), *from,
-                                                        [&](const store::EntryView& entry) {
-                                                          return shard.core->replay(entry);
-                                                        }));
-  if (!opened.report.checkpoint_matched) return give_up(opened.report.mismatch);
-  report(opened.report, "checkpoint");
-  shard.log = std::move(opened.log);
+  Result<void> replayed;
+  auto opened = store::Log::open(opening.files, log_options(opening), *from,
+                                 [&](const store::EntryView& entry) -> Result<void> {
+                                   replayed = shard.core->replay(entry);
+                                   return replayed;
+                                 });
+  if (!replayed && means_rebuild(replayed.error())) return give_up(replayed.error().message);
+  if (!opened) return std::move(opened).error();
+  if (!opened->report.checkpoint_matched) return give_up(opened->report.mismatch);
+  report(opened->report, "checkpoint");
+  shard.log = std::move(opened->log);
   return std::optional<Shard>(std::move(shard));
 }
 
 /// Begins with an empty index, once the log is known to be readable.
 Result<void> begin_rebuild(const Opening& opening, LogId log, Shard& shard) {
   TALLY_TRY_VOID(store::destroy_leveldb_index(opening.paths.index));
+  TALLY_TRY(const bool condemned, opening.files.exists(opening.paths.condemned));
+  if (condemned) TALLY_TRY_VOID(opening.files.remove(opening.paths.condemned));
   TALLY_TRY(shard.index, store::open_leveldb_index(opening.paths.index));
   shard.core = std::make_unique<BrokerCore>(opening.settings.core, opening.shard, log);
   return shard.core->restore(*shard.index);
@@ -97,9 +112,16 @@ Result<Shard> rebuild(const Opening& opening, const std::string& why) {
 
 }  // namespace
 
+void condemn_index(const Settings& settings, ShardId shard, store::FileSystem& files) {
+  const Paths paths(settings, shard);
+  auto file = files.open(paths.condemned, store::FileSystem::Mode::kCreate);
+  const auto synced = files.sync_directory(paths.root);
+  if (!file || !synced)
+    spdlog::warn("the index could not be marked; remove {} before the next start", paths.index);
+}
+
 Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSystem& files) {
-  const std::string root = settings.data_dir + "/" + std::to_string(shard.value);
-  const Opening opening{settings, shard, files, {root, root + "/log", root + "/index"}};
+  const Opening opening{settings, shard, files, Paths(settings, shard)};
   TALLY_TRY_VOID(files.make_directories(opening.paths.log));
   TALLY_TRY(auto lock, files.lock(settings.data_dir + "/lock"));
   std::string why;

@@ -23,6 +23,9 @@ struct Shard {
   std::unique_ptr<BrokerCore> core{};
 };
 
+/// To be called before the process ends for an error of the index: the next open_shard() rebuilds it.
+void condemn_index(const Settings& settings, ShardId shard, store::FileSystem& files);
+
 Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSystem& files);
 
 }  // namespace tally::broker

@@ -1,4 +1,9 @@
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <sstream>
 
 #include "protocol/base/message_block.h"
 #include "tests/server/server_fixture.h"
@@ -115,6 +120,46 @@ TEST_CASE("a closed connection gives its leases back at once") {
     CHECK(first.get<ReceiveResponse>(receive_from("t")).deliveries.size() == 1);
   }
   CHECK(bodies(second.ask(receive_from("t"))) == std::vector<std::string>{"once more"});
+}
+
+TEST_CASE("messages that are no longer in memory are read from the disk") {
+  TestBroker broker;
+  GreetedClient client(broker);
+  create_topic(client, "t");
+  std::vector<std::string> sent;
+  for (char c = 'a'; c < 'u'; ++c) {
+    sent.emplace_back(100'000, c);
+    client.get<SendResponse>(send_to("t"), block_of(sent.back()));
+  }
+  for (const std::string& path : broker.segments()) {
+    const int file = open(path.c_str(), O_RDONLY);
+    posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+    close(file);
+  }
+  CHECK(bodies(client.ask(receive_from("t"))) == sent);
+}
+
+TEST_CASE("a message damaged on disk is never delivered, the others are") {
+  TestBroker broker;
+  GreetedClient client(broker), other(broker);
+  create_topic(client, "t");
+  create_topic(client, "u");
+  client.get<SendResponse>(send_to("t"), block_of("some body to be damaged"));
+  client.get<SendResponse>(send_to("u"), block_of("some other body"));
+  bool damaged = false;
+  for (const std::string& path : broker.segments()) {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    std::stringstream content;
+    content << file.rdbuf();
+    const std::size_t at = content.str().find("some body to be damaged");
+    if (at == std::string::npos) continue;
+    file.seekp(static_cast<std::streamoff>(at));
+    file.put('S');
+    damaged = true;
+  }
+  REQUIRE(damaged);
+  CHECK(client.error_of(receive_from("t")) == ErrorCode::kDataDamaged);
+  CHECK(bodies(other.ask(receive_from("u"))) == std::vector<std::string>{"some other body"});
 }
 
 TEST_CASE("sessions on several I/O threads work on the same topic") {

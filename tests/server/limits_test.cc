@@ -59,7 +59,7 @@ TEST_CASE("a client that does not say Hello in time is told CONNECTION_TIMEOUT")
   CHECK(client.is_closed_by_peer());
 }
 
-TEST_CASE("a frame that is not completed in time ends the connection, however its bytes drip") {
+TEST_CASE("a frame that is not completed in time ends the connection") {
   broker::SessionLimits limits;
   limits.frame_ms = 50;
   TestBroker broker({}, limits);

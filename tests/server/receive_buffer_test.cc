@@ -8,7 +8,7 @@
 namespace tally::broker {
 namespace {
 
-constexpr std::size_t kPoolBytes = 8u << 20;
+constexpr std::size_t kPoolBytes = 16u << 20;
 
 /// Reads `bytes` into the buffer as the socket would, and returns all that is there.
 std::string_view read(ReceiveBuffer& buffer, std::string_view bytes) {
@@ -80,6 +80,21 @@ TEST_CASE("a connection at rest and the chunks nobody needs hold little memory")
     CHECK(pool.bytes_in_use() > 1u << 20);
   }
   CHECK(pool.bytes_in_use() <= 256u << 10);
+}
+
+TEST_CASE("announcing long frames takes no memory, and leaves room for short ones") {
+  ChunkPool pool(kPoolBytes);
+  ChunkSource source(pool);
+  std::vector<std::unique_ptr<ReceiveBuffer>> liars;
+  for (int i = 0; i < 1'000; ++i) {
+    auto& buffer = *liars.emplace_back(std::make_unique<ReceiveBuffer>(source));
+    read(buffer, "a frame of 17 MiB begins");
+    buffer.keep_rest(0, 17u << 20, false);
+    buffer.space();
+  }
+  CHECK(pool.bytes_in_use() <= kPoolBytes / 2 + (256u << 10));
+  ReceiveBuffer honest(source);
+  CHECK_FALSE(honest.space().empty());
 }
 
 TEST_CASE("over the pool's limit there is no space until bytes come back") {

@@ -3,6 +3,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -26,6 +28,15 @@ class TestBroker {
   void stop() { server.reset(); }
   void restart() { stop(), start(); }
   const std::string& address() const { return server->address(); }
+  /// The files of the log.
+  std::vector<std::string> segments() const {
+    std::vector<std::string> paths;
+    for (const auto& entry : std::filesystem::directory_iterator(folder.file("0/log"))) {
+      if (entry.path().extension() == ".log") paths.push_back(entry.path());
+    }
+    std::sort(paths.begin(), paths.end());
+    return paths;
+  }
 
   TemporaryFolder folder;
   broker::Settings settings;
