@@ -66,7 +66,7 @@ int receive(const Invocation& invocation) {
   if (request.group.empty()) throw UsageError("--group is missing");
   std::uint64_t left =
       invocation.options.count("max") ? invocation.options["max"].as<std::uint64_t>() : UINT64_MAX;
-  const std::int64_t wait_ms = parse_duration_ms(invocation.text("wait"));
+  const std::int64_t wait_ms = parse_duration_ms(invocation.options["wait"].as<std::string>());
   const bool acks = !invocation.options.count("no-ack");
 
   auto broker = Broker::connect(invocation.broker);

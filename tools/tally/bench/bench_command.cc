@@ -100,7 +100,7 @@ void print_figures(const Json& figures) {
 
 Result<Json> measure(const Invocation& invocation, LoadOptions options) {
   std::optional<OwnBroker> own;
-  std::string folder = invocation.text("data-dir");
+  std::string folder = invocation.options["data-dir"].as<std::string>();
   if (!invocation.options.count("broker")) {
     TALLY_TRY(OwnBroker started, OwnBroker::start(folder));
     own.emplace(std::move(started));
