@@ -29,6 +29,9 @@ class File {
   /// come from the disk.
   virtual Result<std::optional<std::size_t>> read_cached(std::uint64_t position, char* to,
                                                          std::size_t size) const = 0;
+  /// From here on the file is 0 for sure: allocated at most, never written. Cached pages may hide
+  /// that, so ask before reading.
+  virtual Result<std::uint64_t> data_end() const = 0;
   virtual Result<void> sync() = 0;                         ///< fdatasync
   virtual Result<void> allocate(std::uint64_t bytes) = 0;  ///< grows the file; its new bytes are 0
   /// Writes zeroes past the page cache where that is possible. Position and size: whole pages that

@@ -20,6 +20,7 @@ namespace {
 
 // Zeroes are written in pieces of this; not const, so that it takes no room in the program file.
 constexpr std::size_t kZeroPieceBytes = 256u << 10;
+constexpr int kZeroPiecesMax = 64;
 alignas(4096) std::array<char, kZeroPieceBytes> zero_piece{};
 
 Error error_of(int number, std::string_view action, const std::string& path) {
@@ -109,6 +110,18 @@ class RealFile final : public File {
     return std::optional(done);
   }
 
+  Result<std::uint64_t> data_end() const override {
+    off_t end = 0;
+    while (true) {
+      const off_t data = ::lseek(number(), end, SEEK_DATA);
+      if (data < 0 && errno == ENXIO) return static_cast<std::uint64_t>(end);
+      if (data < 0 && errno == EINVAL) return size();  // this file system cannot tell
+      if (data < 0) return failed("search");
+      end = ::lseek(number(), data, SEEK_HOLE);
+      if (end < 0) return failed("search");
+    }
+  }
+
   Result<void> sync() override {
     if (::fdatasync(number()) != 0) return failed("sync");
     return {};
@@ -127,9 +140,17 @@ class RealFile final : public File {
   Result<void> write_zeroes(std::uint64_t position, std::uint64_t bytes) override {
     const Descriptor direct(::open(own_link().c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC));
     const int to = direct.is_open() ? direct.number() : number();
+    // Few large calls: on a busy machine each one may wait for its turn.
+    std::array<iovec, kZeroPiecesMax> pieces;
     while (bytes > 0) {
-      const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, kZeroPieceBytes));
-      const ssize_t written = ::pwrite(to, zero_piece.data(), size, static_cast<off_t>(position));
+      int count = 0;
+      for (std::uint64_t left = bytes; left > 0 && count < kZeroPiecesMax; ++count) {
+        const auto size =
+            static_cast<std::size_t>(std::min<std::uint64_t>(left, zero_piece.size()));
+        pieces[static_cast<std::size_t>(count)] = {zero_piece.data(), size};
+        left -= size;
+      }
+      const ssize_t written = ::pwritev(to, pieces.data(), count, static_cast<off_t>(position));
       if (written < 0 && errno == EINTR) continue;
       if (written < 0) return failed("write");
       position += static_cast<std::uint64_t>(written);

@@ -25,6 +25,7 @@ class Examiner {
       : segments_(segments), options_(options) {}
 
   Result<Examined> run() {
+    TALLY_TRY(tail_data_end_, segments_.back()->file->data_end());
     TALLY_TRY(const bool matched, find_start());
     if (!matched) return std::move(found_);
     for (; segment_ < segments_.size(); ++segment_) {
@@ -135,7 +136,7 @@ class Examiner {
     if (segment_ + 1 < segments_.size()) {
       judged.later = Later::kSegment;
     } else {
-      TALLY_TRY(judged.remainder, search_remainder(segment, found_.end));
+      TALLY_TRY(judged.remainder, search_remainder(segment, found_.end, tail_data_end_));
       if (options_.from.applied != EntryIndex(0) && found_.end < options_.from.next) {
         judged.later = Later::kCheckpoint;
       } else if (judged.remainder.witness) {
@@ -196,6 +197,7 @@ class Examiner {
 
   const Segments& segments_;
   const ExamineOptions& options_;
+  std::uint64_t tail_data_end_ = 0;
   std::size_t segment_ = 0;
   std::optional<EntryIndex> next_index_{};
   bool checkpoint_seen_ = false;

@@ -83,12 +83,12 @@ Result<std::optional<EntryHeader>> skip_to(const Segment& segment, Lsn end) {
   return last;
 }
 
-Result<Remainder> search_remainder(const Segment& segment, Lsn lsn) {
+Result<Remainder> search_remainder(const Segment& segment, Lsn lsn, std::uint64_t data_end) {
   FileWindow window(segment, kScanPieceBytes);
   Remainder found;
   // Pieces overlap by a head, so that none is missed between them.
   constexpr std::size_t kStep = kScanPieceBytes - kPageBytes;
-  for (Lsn begin = lsn; begin < segment.limit(); begin = Lsn(begin.value + kStep)) {
+  for (Lsn begin = lsn; segment.position(begin) < data_end; begin = Lsn(begin.value + kStep)) {
     TALLY_TRY(const std::string_view bytes, window.at(segment.position(begin), kScanPieceBytes));
     search_piece(segment, bytes, std::min(bytes.size(), kStep), begin, lsn, found);
   }

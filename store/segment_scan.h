@@ -47,7 +47,7 @@ class SegmentScan {
 /// the entry that ends exactly there; nothing when that cannot be said for sure.
 Result<std::optional<EntryHeader>> skip_to(const Segment& segment, Lsn end);
 
-/// What stands in a segment from a position to the end of its file.
+/// What stands in a segment from a position to the end of its data.
 struct Remainder {
   std::uint64_t used_end = 0;  ///< position behind the last byte that is not 0; 0: none
   std::uint64_t heads = 0;     ///< valid entry heads, the one at the position itself included
@@ -57,6 +57,6 @@ struct Remainder {
   };
   std::optional<Witness> witness{};  ///< the first head that says: what begins at `lsn` was durable
 };
-Result<Remainder> search_remainder(const Segment& segment, Lsn lsn);
+Result<Remainder> search_remainder(const Segment& segment, Lsn lsn, std::uint64_t data_end);
 
 }  // namespace tally::store

@@ -45,6 +45,13 @@ TEST_CASE("files are made once, grow with zeroes, and are listed in order") {
   CHECK_FALSE(files.open(directory + "/2", FileSystem::Mode::kCreate));
   REQUIRE((*file)->allocate(3u << 20));
   CHECK((*file)->size().value() == 3u << 20);
+  CHECK((*file)->data_end().value() <= 3u << 20);
+  char byte = 'x';
+  const iovec piece{&byte, 1};
+  REQUIRE((*file)->write(1u << 20, {&piece, 1}));
+  CHECK((*file)->data_end().value() > 1u << 20);
+  byte = 0;
+  REQUIRE((*file)->write(1u << 20, {&piece, 1}));
   REQUIRE((*file)->write_zeroes(4096, 2u << 20));
   std::string read(3u << 20, '?');
   CHECK((*file)->read(0, read.data(), read.size()).value() == read.size());

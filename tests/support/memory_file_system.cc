@@ -134,6 +134,11 @@ class MemoryFile final : public store::File {
     return std::optional(*got);
   }
 
+  Result<std::uint64_t> data_end() const override {
+    const std::lock_guard lock(files_.mutex_);
+    return std::uint64_t{inode_->now.find_last_not_of('\0') + 1};
+  }
+
   Result<void> sync() override {
     const std::lock_guard lock(files_.mutex_);
     auto allowed = files_.operate("sync " + path_);
