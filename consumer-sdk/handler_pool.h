@@ -22,7 +22,7 @@ namespace tally {
 
 class HandlerPool : public std::enable_shared_from_this<HandlerPool> {
  public:
-  using Run = std::function<HandlerResult(const HandlerCall&)>;  ///< must not throw
+  using Run = std::function<HandlerResult(HandlerCall&)>;  ///< must not throw
   using Executor = std::function<void(std::function<void()>)>;
 
   /// With an executor no threads are made: it is given one task per call. `wake` runs on workers.

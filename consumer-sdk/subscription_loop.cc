@@ -51,7 +51,7 @@ Result<void> Subscription::Loop::start(net::ClientOptions client, Handler handle
                                        HandlerPool::Executor executor, std::uint32_t threads) {
   // Weak: a handler that ends its own subscription outlives it.
   std::weak_ptr<Loop> self = weak_from_this();
-  auto run = [self, handler = std::move(handler)](const HandlerCall& call) {
+  auto run = [self, handler = std::move(handler)](HandlerCall& call) {
     const auto loop = self.lock();
     return loop ? loop->handle(handler, call) : HandlerResult{SettleAction::kNack, 0};
   };
@@ -74,15 +74,18 @@ Result<void> Subscription::Loop::start(net::ClientOptions client, Handler handle
   return {};
 }
 
-HandlerResult Subscription::Loop::handle(const Handler& handler, const HandlerCall& call) const {
+HandlerResult Subscription::Loop::handle(const Handler& handler, HandlerCall& call) const {
   const auto failed = [&](const char* what) {
     tell(log_, LogLevel::kError, "the handler failed on " + call.id.to_string() + ": " + what);
     return HandlerResult{SettleAction::kNack, -1};
   };
   try {
-    return to_result(
-        handler(Delivery(to_message(call.block, topic_), call.id, call.key.position.queue,
-                         call.key.position.offset, call.attempt)));
+    const Position& position = call.key.position;
+    const Delivery delivery(to_message(call.block, topic_), call.id, position.queue,
+                            position.offset, call.attempt);
+    call.block = {};  // the answer that it came in need not wait for a slow handler
+    call.bytes.reset();
+    return to_result(handler(delivery));
   } catch (const std::exception& exception) {
     return failed(exception.what());
   } catch (...) {

@@ -49,7 +49,7 @@ class Subscription::Loop : public std::enable_shared_from_this<Subscription::Loo
   void end(std::int64_t timeout_ms);
 
  private:
-  HandlerResult handle(const Handler& handler, const HandlerCall& call) const;
+  HandlerResult handle(const Handler& handler, HandlerCall& call) const;
   void post(std::function<void()> task);
   bool wait_drained(std::int64_t timeout_ms);
   void close();

@@ -79,8 +79,8 @@ struct ConsumerOptions {
       group{};  ///< consumer group: made by its first receive, starts at the earliest message
   std::string client{};  ///< name of this instance, for people; empty: the group's
   LogCallback log{};
-  /// Runs handlers on the application's threads instead of the subscriptions' own. Must run every task it takes; may drop
-  /// none before the subscription is stopped.
+  /// Runs handlers on the application's threads instead of the subscriptions' own: is given one task per message, and
+  /// must run it elsewhere, not within the call. Must not throw.
   std::function<void(std::function<void()>)> executor{};
   /// Deadline of ack, nack, dead_letter, extend; for receive, time beyond its wait.
   std::chrono::milliseconds timeout{10'000};
