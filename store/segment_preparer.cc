@@ -40,8 +40,9 @@ void SegmentPreparer::advance(std::uint64_t used, std::uint64_t capacity) {
   const auto allowed = static_cast<std::uint64_t>(share * static_cast<double>(segment_bytes_));
   {
     const std::lock_guard lock(mutex_);
-    if (wanted_ && allowed < zeroes_allowed_ + kZeroStepBytes) return;
+    if ((wanted_ || failed_) && allowed < zeroes_allowed_ + kZeroStepBytes) return;
     wanted_ = true;
+    failed_ = false;
     zeroes_allowed_ = allowed;
   }
   changed_.notify_all();
@@ -51,7 +52,7 @@ Result<std::unique_ptr<File>> SegmentPreparer::take(std::uint64_t bytes) {
   std::unique_ptr<File> file;
   {
     std::unique_lock lock(mutex_);
-    wanted_ = false;
+    wanted_ = failed_ = false;
     changed_.wait(lock, [this] { return !working_; });
     file = std::move(file_);
     zeroes_allowed_ = zeroes_written_ = 0;
@@ -87,6 +88,7 @@ void SegmentPreparer::run() {
       file_ = *std::move(file);
     } else {
       wanted_ = false;
+      failed_ = true;
     }
     changed_.notify_all();
     fill(lock);

@@ -48,6 +48,7 @@ class SegmentPreparer {
   std::mutex mutex_{};
   std::condition_variable changed_{};
   bool wanted_ = false;   ///< the log asked for a file
+  bool failed_ = false;   ///< the thread could not make it; a little later it tries again
   bool working_ = false;  ///< the thread is outside the lock, with the file
   bool stop_ = false;
   std::uint64_t zeroes_allowed_ = 0;

@@ -1,6 +1,8 @@
 #include "store/log.h"
 
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <thread>
 
 #include "store/segment_preparer.h"
 #include "tests/store/log_fixture.h"
@@ -133,6 +135,34 @@ TEST_CASE("sixty segments roll, read and replay") {
   REQUIRE(fixture.open());
   CHECK(fixture.seen.size() == entries.size());
   CHECK(fixture.log->first() == Lsn(0));
+}
+
+TEST_CASE("messages are read by other threads while the log grows and rolls") {
+  LogFixture fixture;
+  fixture.options.segment_bytes = 32u << 10;
+  fixture.options.prepare_ahead = true;
+  REQUIRE(fixture.open());
+  const auto entry = fixture.next_entry({"read again and again"});
+  REQUIRE(fixture.write_entry(*entry));
+  const auto reader = fixture.log->reader();
+  std::atomic<bool> stop = false;
+  std::atomic<std::uint64_t> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      std::string out;
+      while (!stop) {
+        out.clear();
+        const auto read = reader->read_block(entry->records[0], record_bytes(*entry, 0),
+                                             LogReader::Wait::kCachedOnly, out);
+        if (!read || out != entry->blocks[0]) ++wrong;
+      }
+    });
+  }
+  while (fixture.log->counters().rolls < 20) REQUIRE(fixture.write({std::string(5'000, 'x')}));
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("one write may span several segments") {
