@@ -47,6 +47,15 @@ void report(const store::RecoveryReport& recovery, const std::string& how) {
   }
 }
 
+/// Stores what changed on the way, so that a long replay needs no more memory than serving.
+Result<void> replay(const Shard& shard, const store::EntryView& entry) {
+  TALLY_TRY_VOID(shard.core->replay(entry));
+  if (!shard.core->checkpoint_due()) return {};
+  TALLY_TRY_VOID(shard.index->write(*shard.core->take_checkpoint()));
+  shard.core->checkpoint_done();
+  return {};
+}
+
 /// Continues behind the newest checkpoint.
 Attempt open_with_index(const Opening& opening, std::string& why) {
   const auto give_up = [&](std::string reason) {
@@ -71,7 +80,7 @@ Attempt open_with_index(const Opening& opening, std::string& why) {
   Result<void> replayed;
   auto opened = store::Log::open(opening.files, log_options(opening), *from,
                                  [&](const store::EntryView& entry) -> Result<void> {
-                                   replayed = shard.core->replay(entry);
+                                   replayed = replay(shard, entry);
                                    return replayed;
                                  });
   if (!replayed && means_rebuild(replayed.error())) return give_up(replayed.error().message);
@@ -101,7 +110,7 @@ Result<Shard> rebuild(const Opening& opening, const std::string& why) {
             store::Log::open(opening.files, options, store::ReplayFrom{},
                              [&](const store::EntryView& entry) -> Result<void> {
                                TALLY_TRY_VOID(begun);
-                               return shard.core->replay(entry);
+                               return replay(shard, entry);
                              }));
   TALLY_TRY_VOID(begun);
   TALLY_CHECK(opened.log != nullptr && shard.core != nullptr);
