@@ -1,12 +1,10 @@
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <sstream>
 
 #include "protocol/base/message_block.h"
 #include "tests/server/server_fixture.h"
+#include "tests/support/memory_file_system.h"
 
 namespace tally::testing {
 namespace {
@@ -123,7 +121,8 @@ TEST_CASE("a closed connection gives its leases back at once") {
 }
 
 TEST_CASE("messages that are no longer in memory are read from the disk") {
-  TestBroker broker;
+  MemoryFileSystem files;
+  TestBroker broker({}, {}, files);
   GreetedClient client(broker);
   create_topic(client, "t");
   std::vector<std::string> sent;
@@ -131,12 +130,11 @@ TEST_CASE("messages that are no longer in memory are read from the disk") {
     sent.emplace_back(100'000, c);
     client.get<SendResponse>(send_to("t"), block_of(sent.back()));
   }
-  for (const std::string& path : broker.segments()) {
-    const int file = open(path.c_str(), O_RDONLY);
-    posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
-    close(file);
-  }
+  files.set_cold(true);
   CHECK(bodies(client.ask(receive_from("t"))) == sent);
+  for (const StatValue& stat : client.get<StatsResponse>(StatsRequest{}).values) {
+    if (stat.name == "cold_grants") CHECK(stat.value == 1);
+  }
 }
 
 TEST_CASE("a message damaged on disk is never delivered, the others are") {

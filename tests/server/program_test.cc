@@ -5,10 +5,12 @@
 
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "tests/server/server_fixture.h"
+#include "tests/support/memory_file_system.h"
 #include "tools/process/child_process.h"
 
 namespace tally::testing {
@@ -45,79 +47,21 @@ std::vector<std::string> flags_for(const TemporaryFolder& folder) {
           "127.0.0.1:0", "--segment-bytes",   "1048576"};
 }
 
-/// The real files, until `broken` exists: then every sync fails.
-class BreakableFiles : public store::FileSystem {
- public:
-  explicit BreakableFiles(std::string broken) : broken_(std::move(broken)) {}
-
-  class BreakableFile : public store::File {
-   public:
-    BreakableFile(std::unique_ptr<store::File> file, const std::string& broken)
-        : file_(std::move(file)), broken_(broken) {}
-    Result<void> write(std::uint64_t position, std::span<const iovec> pieces) override {
-      return file_->write(position, pieces);
-    }
-    Result<void> write_zeroes(std::uint64_t position, std::uint64_t bytes) override {
-      return file_->write_zeroes(position, bytes);
-    }
-    Result<std::size_t> read(std::uint64_t position, char* to, std::size_t size) const override {
-      return file_->read(position, to, size);
-    }
-    Result<std::optional<std::size_t>> read_cached(std::uint64_t position, char* to,
-                                                   std::size_t size) const override {
-      return file_->read_cached(position, to, size);
-    }
-    Result<void> sync() override {
-      if (access(broken_.c_str(), F_OK) == 0) return Error{ErrorCode::kIo, "fdatasync: injected"};
-      return file_->sync();
-    }
-    Result<void> allocate(std::uint64_t bytes) override { return file_->allocate(bytes); }
-    Result<std::uint64_t> size() const override { return file_->size(); }
-    Result<void> drop_cache() override { return file_->drop_cache(); }
-
-   private:
-    std::unique_ptr<store::File> file_;
-    const std::string& broken_;
-  };
-
-  Result<std::unique_ptr<store::File>> open(const std::string& path, Mode mode) override {
-    TALLY_TRY(auto file, real_.open(path, mode));
-    return std::unique_ptr<store::File>(std::make_unique<BreakableFile>(std::move(file), broken_));
-  }
-  Result<std::vector<std::string>> list(const std::string& directory) override {
-    return real_.list(directory);
-  }
-  Result<bool> exists(const std::string& path) override { return real_.exists(path); }
-  Result<void> make_directories(const std::string& path) override {
-    return real_.make_directories(path);
-  }
-  Result<void> rename(const std::string& from, const std::string& to) override {
-    return real_.rename(from, to);
-  }
-  Result<void> remove(const std::string& path) override { return real_.remove(path); }
-  Result<void> sync_directory(const std::string& path) override {
-    return real_.sync_directory(path);
-  }
-  Result<std::unique_ptr<store::File>> lock(const std::string& path) override {
-    return real_.lock(path);
-  }
-
- private:
-  const std::string broken_;
-  store::FileSystem& real_ = store::real_file_system();
-};
-
-/// A broker whose files break when `broken` exists; writes its address to `out`.
-int serve_until_killed(const std::string& data, const std::string& broken, int out) {
+/// A broker that tells its address, serves until it is told something, then has a dead disk.
+int serve_until_the_disk_dies(const std::string& data, int told, int tell) {
   broker::Settings settings;
   settings.listen = "127.0.0.1:0";
   settings.data_dir = data;
   settings.segment_bytes = limits::kSegmentBytesMin;
-  BreakableFiles files(broken);
+  std::filesystem::create_directories(data + "/0");  // the index is on the real disk
+  MemoryFileSystem files;
   auto server = broker::Server::start(settings, {}, files);
   if (!server) return 99;
   const std::string& address = (*server)->address();
-  if (write(out, address.data(), address.size()) < 0) return 98;
+  char byte = 0;
+  if (write(tell, address.data(), address.size()) < 0 || read(told, &byte, 1) != 1) return 98;
+  files.inject({.number = files.operations(), .code = ErrorCode::kIo, .for_ever = true});
+  if (write(tell, &byte, 1) != 1) return 98;
   pause();
   return 97;
 }
@@ -195,26 +139,30 @@ TEST_CASE("tallyd prints its configuration, version and help and exits with 0") 
 
 TEST_CASE("a sync that fails ends the broker with 4 and nothing is acknowledged after it") {
   TemporaryFolder folder;
-  const std::string broken = folder.file("broken");
-  int out[2];
-  REQUIRE(pipe(out) == 0);
+  int to_child[2], from_child[2];
+  REQUIRE(pipe(to_child) == 0);
+  REQUIRE(pipe(from_child) == 0);
   const pid_t child = fork();
   REQUIRE(child >= 0);
-  if (child == 0) _exit(serve_until_killed(folder.file("data"), broken, out[1]));
+  if (child == 0) {
+    _exit(serve_until_the_disk_dies(folder.file("data"), to_child[0], from_child[1]));
+  }
   char address[64] = {};
-  REQUIRE(read(out[0], address, sizeof address - 1) > 0);
+  REQUIRE(read(from_child[0], address, sizeof address - 1) > 0);
   RawClient client(address);
   client.hello();
   create_topic(client, "t");
   client.get<SendResponse>(send_to("t"), block_of("durable"));
-  std::ofstream(broken) << "now";
+  char byte = 'x';
+  REQUIRE(write(to_child[1], &byte, 1) == 1);
+  REQUIRE(read(from_child[0], &byte, 1) == 1);
   for (int i = 0; i < 10; ++i) client.send(send_to("t"), block_of("lost"));
   CHECK_FALSE(client.receive());
   int status = 0;
   REQUIRE(waitpid(child, &status, 0) == child);
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 4);
-  close(out[0]), close(out[1]);
+  for (int end : {to_child[0], to_child[1], from_child[0], from_child[1]}) close(end);
 }
 
 }  // namespace tally::testing

@@ -16,15 +16,17 @@ namespace tally::testing {
 
 class TestBroker {
  public:
-  explicit TestBroker(broker::Settings changed = {}, broker::SessionLimits limits = {})
-      : settings(std::move(changed)), session_limits(limits) {
+  explicit TestBroker(broker::Settings changed = {}, broker::SessionLimits limits = {},
+                      store::FileSystem& log_files = store::real_file_system())
+      : settings(std::move(changed)), session_limits(limits), files(log_files) {
     spdlog::set_level(spdlog::level::off);
     settings.listen = "127.0.0.1:0";
     settings.data_dir = folder.path();
     settings.segment_bytes = limits::kSegmentBytesMin;
+    std::filesystem::create_directories(folder.file("0"));  // the index is on the real disk
     start();
   }
-  void start() { server = broker::Server::start(settings, session_limits).value(); }
+  void start() { server = broker::Server::start(settings, session_limits, files).value(); }
   void stop() { server.reset(); }
   void restart() { stop(), start(); }
   const std::string& address() const { return server->address(); }
@@ -41,6 +43,7 @@ class TestBroker {
   TemporaryFolder folder;
   broker::Settings settings;
   broker::SessionLimits session_limits;
+  store::FileSystem& files;
   std::unique_ptr<broker::Server> server;
 };
 
