@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "broker/server/stats.h"
+#include "broker/server/thread_name.h"
 #include "protocol/base/clock.h"
 #include "protocol/base/fail_point.h"
 
@@ -35,6 +36,7 @@ void CoreThread::stop() {
 }
 
 void CoreThread::run() {
+  name_this_thread("tally-core");
   CoreMail mail;
   while (stop_ != Stop::kDone) {
     const std::int64_t wait_ms = core_.next_tick_ms() - system_clock().boot_ms();

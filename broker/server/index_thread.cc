@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include "broker/server/fatal.h"
+#include "broker/server/thread_name.h"
 #include "protocol/base/fail_point.h"
 
 namespace tally::broker {
@@ -24,6 +25,7 @@ void IndexThread::stop() {
 }
 
 void IndexThread::run() {
+  name_this_thread("tally-index");
   IndexMail mail;
   for (bool stop = false; !stop; mail.clear()) {
     mailbox_.take(mail, checkpoint_ ? kRetryMs : kWaitForMail);

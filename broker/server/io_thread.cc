@@ -5,6 +5,7 @@
 #include <asio/post.hpp>
 #include <iterator>
 
+#include "broker/server/thread_name.h"
 #include "protocol/base/clock.h"
 
 namespace tally::broker {
@@ -49,6 +50,7 @@ void IoThread::start() {
 }
 
 void IoThread::run() {
+  name_this_thread("tally-io-" + std::to_string(number_));
   const auto guard = asio::make_work_guard(context_);
   sweep();
   while (finish_by_ms_ == 0 || (!sessions_.empty() && now_ms_ < finish_by_ms_)) {

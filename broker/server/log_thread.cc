@@ -3,6 +3,7 @@
 #include <iterator>
 
 #include "broker/server/fatal.h"
+#include "broker/server/thread_name.h"
 #include "protocol/base/fail_point.h"
 
 namespace tally::broker {
@@ -18,6 +19,7 @@ void LogThread::stop() {
 }
 
 void LogThread::run() {
+  name_this_thread("tally-log");
   LogMail mail;
   for (bool stop = false; !stop; mail.clear()) {
     mailbox_.take(mail, kWaitForMail);
