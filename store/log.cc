@@ -113,6 +113,16 @@ Result<void> Log::State::write_zeroes_ahead() {
   return tail->file->write_zeroes(begin, std::min(file_end - begin, kZeroesAtOpenBytes));
 }
 
+Result<void> Log::check(FileSystem& files, const LogOptions& options) {
+  TALLY_TRY(const bool exists, files.exists(options.directory));
+  if (!exists) return {};
+  TALLY_TRY(const Segments segments,
+            open_segments(files, options.directory, options.shard, FileSystem::Mode::kRead));
+  if (segments.empty()) return {};
+  TALLY_TRY_VOID(examine_log(segments, {.first_look = true}));
+  return {};
+}
+
 Result<Log::Opened> Log::open(FileSystem& files, const LogOptions& options, const ReplayFrom& from,
                               const Visitor& visit) {
   auto state = std::make_unique<State>(files, options);

@@ -72,6 +72,9 @@ class Log {
     std::unique_ptr<Log> log{};  ///< null when !report.checkpoint_matched
     RecoveryReport report{};
   };
+  /// A first look, for callers that have something to open before the log, such as the index:
+  /// refuses files, headers and a last segment that open() would refuse. Changes nothing.
+  static Result<void> check(FileSystem& files, const LogOptions& options);
   /// Recovers and replays. `visit` is called in order for each entry after `from`.
   static Result<Opened> open(FileSystem& files, const LogOptions& options, const ReplayFrom& from,
                              const Visitor& visit);

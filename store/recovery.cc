@@ -46,6 +46,11 @@ class Examiner {
   /// Sets the position of the first entry to read. False: the checkpoint is not of this log.
   Result<bool> find_start() {
     const ReplayFrom& from = options_.from;
+    if (options_.first_look) {
+      segment_ = segments_.size() - 1;
+      found_.end = segments_.back()->base();
+      return true;
+    }
     found_.end = segments_.front()->base();
     if (from.applied == EntryIndex(0)) {
       next_index_ = EntryIndex(1);
@@ -60,6 +65,8 @@ class Examiner {
     while (segments_[segment_].get() != holder) ++segment_;
     found_.end = holder->base();
     if (from.next > limit_of(segment_)) return true;  // the scan tells what is missing
+    // The last segment is always read whole: what damaged it is likely to come back.
+    if (holder == segments_.back().get()) return true;
     TALLY_TRY(const auto last, skip_to(*holder, from.next));
     if (last && last->index == from.applied && last->checksum == from.entry_checksum) {
       accept_checkpoint(*last);
@@ -173,6 +180,7 @@ class Examiner {
   }
 
   Result<void> end_at(Stop stop) {
+    if (options_.first_look && stop == Stop::kZeros) return {};
     const Segment& segment = *segments_[segment_];
     const std::uint64_t position = segment.position(found_.end);
     TALLY_TRY(const Judged judged, judge(stop));

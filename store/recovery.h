@@ -28,6 +28,7 @@ struct Examined {
 struct ExamineOptions {
   ReplayFrom from{};
   bool all_blocks = false;  ///< check the messages of every segment, not only of the last
+  bool first_look = false;  ///< read only the last segment, and only to its first zeroes
   /// Called for each valid entry after `from`.
   std::function<Result<void>(const Segment&, const CheckedEntry&)> visit{};
 };

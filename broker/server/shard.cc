@@ -106,16 +106,20 @@ Result<Shard> rebuild(const Opening& opening, const std::string& why) {
   Result<void> begun;
   store::LogOptions options = log_options(opening);
   options.identified = [&](LogId log) { begun = begin_rebuild(opening, log, shard); };
-  TALLY_TRY(store::Log::Opened opened,
-            store::Log::open(opening.files, options, store::ReplayFrom{},
-                             [&](const store::EntryView& entry) -> Result<void> {
-                               TALLY_TRY_VOID(begun);
-                               return replay(shard, entry);
-                             }));
+  auto opened = store::Log::open(opening.files, options, store::ReplayFrom{},
+                                 [&](const store::EntryView& entry) -> Result<void> {
+                                   TALLY_TRY_VOID(begun);
+                                   return replay(shard, entry);
+                                 });
+  if (!opened) {
+    shard = Shard{};
+    TALLY_TRY_VOID(store::destroy_leveldb_index(opening.paths.index));
+    return std::move(opened).error();
+  }
   TALLY_TRY_VOID(begun);
-  TALLY_CHECK(opened.log != nullptr && shard.core != nullptr);
-  report(opened.report, "rebuild: " + why);
-  shard.log = std::move(opened.log);
+  TALLY_CHECK(opened->log != nullptr && shard.core != nullptr);
+  report(opened->report, "rebuild: " + why);
+  shard.log = std::move(opened->log);
   return shard;
 }
 
@@ -133,6 +137,8 @@ Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSys
   const Opening opening{settings, shard, files, Paths(settings, shard)};
   TALLY_TRY_VOID(files.make_directories(opening.paths.log));
   TALLY_TRY(auto lock, files.lock(settings.data_dir + "/lock"));
+  // Opening an index changes its files, so a log that is to be refused is looked at first.
+  TALLY_TRY_VOID(store::Log::check(files, log_options(opening)));
   std::string why;
   TALLY_TRY(auto opened, open_with_index(opening, why));
   if (!opened) {

@@ -225,6 +225,18 @@ TEST_CASE("a checkpoint behind the log's end proves that entries are lost") {
                         from);
 }
 
+TEST_CASE("damage before the checkpoint is refused at every byte of an entry") {
+  const Written base;
+  for (std::uint64_t at = base.position(0); at < base.position(1); ++at) {
+    Written fixture;
+    std::string damaged = fixture.segment();
+    damaged[at] ^= 1;
+    fixture.set_segment(damaged);
+    fixture.check_refused(ErrorCode::kDataDamaged, "the index says that everything before LSN ",
+                          fixture.checkpoint(2));
+  }
+}
+
 TEST_CASE("an empty directory with a checkpoint of a log is refused") {
   Written fixture(1);
   fixture.options.directory = "/elsewhere/0/log";
