@@ -65,7 +65,7 @@ class Examiner {
     while (segments_[segment_].get() != holder) ++segment_;
     found_.end = holder->base();
     if (from.next > limit_of(segment_)) return true;  // the scan tells what is missing
-    // The last segment is always read whole: what damaged it is likely to come back.
+    // The last segment is always read whole, so that nothing is added behind damage.
     if (holder == segments_.back().get()) return true;
     TALLY_TRY(const auto last, skip_to(*holder, from.next));
     if (last && last->index == from.applied && last->checksum == from.entry_checksum) {

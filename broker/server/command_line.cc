@@ -3,6 +3,8 @@
 #include <charconv>
 #include <cxxopts.hpp>
 
+#include "protocol/net/client.h"
+
 namespace tally::broker {
 namespace {
 
@@ -79,6 +81,7 @@ Result<CommandLine> read_command_line(int argc, const char* const* argv) {
       TALLY_TRY_VOID(read_settings_file(parsed["config"].as<std::string>(), line.settings));
     }
     TALLY_TRY_VOID(read_flags(parsed, line.settings));
+    TALLY_TRY_VOID(net::parse_address(line.settings.listen));
     if (parsed.count("help") != 0) {
       line.print = options.help() + kExamples;
     } else if (parsed.count("version") != 0) {

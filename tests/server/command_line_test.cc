@@ -88,6 +88,7 @@ TEST_CASE("a mistake on the command line is refused") {
   CHECK_FALSE(parse({"--window", "12x"}));
   CHECK_FALSE(parse({"--window", "0"}));
   CHECK_FALSE(parse({"--log-level", "loud"}));
+  CHECK_FALSE(parse({"--listen", "nowhere"}));
   CHECK_FALSE(parse({"surplus"}));
   CHECK_FALSE(parse({"--config", "/does/not/exist.toml"}));
 }
