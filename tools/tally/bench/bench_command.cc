@@ -1,7 +1,7 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <cinttypes>
+#include <cmath>
 #include <future>
 #include <map>
 #include <optional>
@@ -57,8 +57,8 @@ Json figures(const LoadOptions& options, const LoadResult& result, const Counter
     return (a == after.end() ? 0 : a->second) - (b == before.end() ? 0 : b->second);
   };
   auto count = static_cast<double>(options.messages);
-  auto rounded = [](double value, double unit) {
-    return static_cast<double>(static_cast<std::int64_t>(value / unit + 0.5)) * unit;
+  auto rounded = [](double value, double per_unit) {
+    return std::round(value * per_unit) / per_unit;
   };
   const Histogram& latency = result.latency_us;
   return {
@@ -78,12 +78,12 @@ Json figures(const LoadOptions& options, const LoadResult& result, const Counter
         {"max", latency.max()}}},
       {"broker",
        {{"cpu_seconds_per_100k",
-         rounded(ratio((grown("cpu_user_us") + grown("cpu_system_us")) / 1e6, count / 1e5), 0.001)},
+         rounded(ratio((grown("cpu_user_us") + grown("cpu_system_us")) / 1e6, count / 1e5), 1000)},
         {"rss_bytes", static_cast<std::uint64_t>(rss_bytes)},
-        {"log_bytes_per_message", rounded(ratio(grown("log_bytes"), count), 0.1)},
-        {"frames_per_read", rounded(ratio(grown("frames"), grown("reads")), 0.1)},
-        {"replies_per_write", rounded(ratio(grown("replies"), grown("writes")), 0.1)},
-        {"messages_per_sync", rounded(ratio(grown("log_records"), grown("log_syncs")), 0.1)}}}};
+        {"log_bytes_per_message", rounded(ratio(grown("log_bytes"), count), 10)},
+        {"frames_per_read", rounded(ratio(grown("frames"), grown("reads")), 10)},
+        {"replies_per_write", rounded(ratio(grown("replies"), grown("writes")), 10)},
+        {"messages_per_sync", rounded(ratio(grown("log_records"), grown("log_syncs")), 10)}}}};
 }
 
 void print_figures(const Json& figures) {
