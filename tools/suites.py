@@ -20,6 +20,8 @@ FUZZ_SECONDS = 20
 # Where a sanitizer is worth its time: memory everywhere, races where there are threads.
 ASAN_TESTS = (
     "^test_(base|wire|net|format|store|core|server|producer|consumer|integration)$")
+# "5 states × 13 events = 65 rows", "754 states, 0 violations", "20 kills, 9 acknowledged, 0 lost …"
+FIGURES = re.compile(r"^.*\d+ (?:states × .* rows|states, \d+ violations|kills, .*)$", re.MULTILINE)
 TSAN_TESTS = "^test_(net|server|producer|consumer)$"
 
 
@@ -30,11 +32,13 @@ class Outcome:
     failed: int = 0
     seconds: float = 0.0
     skipped: str = ""  # the reason
+    figures: list = dataclasses.field(default_factory=list)  # how hard the suite tried, in its words
 
     def __str__(self):
         result = f"SKIPPED: {self.skipped}" if self.skipped else (
             f"{self.passed} passed, {self.failed} failed")
-        return f"{self.name:<24} {self.seconds / 60:6.2f} min   {result}"
+        line = f"{self.name:<24} {self.seconds / 60:6.2f} min   {result}"
+        return "\n    ".join([line, *self.figures])
 
 
 def timed(outcome, started):
@@ -78,6 +82,7 @@ def read_report(preset, report):
             outcome.skipped = reason.group(1) if reason else case.find("skipped").get("message")
         else:
             outcome.passed, outcome.failed = count_cases(output, case.get("status") == "run")
+            outcome.figures = FIGURES.findall(output)
         yield outcome
 
 
