@@ -19,7 +19,8 @@ TREE = pathlib.Path(__file__).resolve().parent.parent
 FUZZ_SECONDS = 20
 # Where a sanitizer is worth its time: memory everywhere, races where there are threads.
 ASAN_TESTS = (
-    "^test_(base|wire|net|format|store|core|server|producer|consumer|integration)$")
+    "^(test_(base|wire|net|format|store|core|server|producer|consumer|integration)"
+    "|(integration|tools)_.*)$")
 # "5 states × 13 events = 65 rows", "754 states, 0 violations", "20 kills, 9 acknowledged, 0 lost …"
 FIGURES = re.compile(r"^.*\d+ (?:states × .* rows|states, \d+ violations|kills, .*)$", re.MULTILINE)
 TSAN_TESTS = "^test_(net|server|producer|consumer)$"

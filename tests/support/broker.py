@@ -117,6 +117,8 @@ class Broker:
         """The exit code, once it has ended."""
         code = self.process.wait(DEADLINE_S)
         self.process.stdout.close()
+        if re.search("Sanitizer: |runtime error: ", self.messages):
+            raise AssertionError(self.messages)
         return code
 
     def stop(self):
