@@ -183,7 +183,7 @@ class WithoutBroker(unittest.TestCase):
         for command in COMMANDS:
             run = tally(*command.split(), "--help")
             self.assertEqual((run.code, run.err), (0, ""), command)
-            self.assertIn(f"Usage: tally {command}", run.out)
+            self.assertIn(f"Usage:\n  tally {command}", run.out)
             self.assertIn(f"tally {command}", run.out[run.out.index("Examples:"):])
 
     def test_wrong_arguments_are_exit_code_2(self):

@@ -76,9 +76,7 @@ void print_overview() {
 }
 
 void print_help(const Command& command, const cxxopts::Options& options) {
-  std::string arguments = command.arguments.empty() ? "" : " " + command.arguments;
-  std::printf("%s\n\nUsage: tally %s%s [OPTION...]\n%s\nExamples:\n", command.summary.c_str(),
-              command.words.c_str(), arguments.c_str(), options.help({""}).c_str());
+  std::printf("%s\nExamples:\n", options.help({""}).c_str());
   std::istringstream examples(command.examples);
   for (std::string line; std::getline(examples, line);) std::printf("  %s\n", line.c_str());
 }
@@ -113,7 +111,8 @@ std::vector<std::string> words_of(const std::string& text) {
 }
 
 int run_command(const Command& command, const std::vector<std::string>& arguments) {
-  cxxopts::Options options("tally");
+  cxxopts::Options options("tally " + command.words, command.summary);
+  options.custom_help("[OPTION...]").positional_help(command.arguments);
   cxxopts::OptionAdder add = options.add_options();
   if (command.add_options) command.add_options(add);
   add("broker", "the broker", cxxopts::value<std::string>(), "HOST:PORT");
