@@ -240,6 +240,7 @@ class Client::Connection : public std::enable_shared_from_this<Connection> {
   void lost(const Error& why) {
     end_connection();
     channel_.disconnected(why);
+    if (!options_.reconnect) return channel_.give_up(why);
     const std::int64_t half_ms = backoff_ms_ / 2;
     const auto jitter_ms =
         static_cast<std::int64_t>(random_u64() % static_cast<std::uint64_t>(half_ms));

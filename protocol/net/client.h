@@ -37,6 +37,8 @@ struct ClientOptions {
   std::int64_t connect_ms = 3'000;  ///< for one attempt, Hello included
   std::uint32_t requests_max = 65'536;
   std::size_t write_bytes_max = 64u << 20;
+  bool reconnect =
+      true;  ///< false: the first loss or failed attempt is final, and all later requests end with UNREACHABLE
   std::shared_ptr<Loop> loop{};  ///< nothing: a thread of its own
 };
 

@@ -47,7 +47,7 @@ void RequestChannel::ask(const Request& request, std::string_view block, std::in
   const auto refuse_with = [&](ErrorCode code, const char* message) {
     refuse(std::move(callback), Error(code, message));
   };
-  if (phase_ == Phase::kClosed) return refuse_with(ErrorCode::kClosed, "the client was stopped");
+  if (phase_ == Phase::kClosed) return refuse(std::move(callback), Error(closed_because_));
   if (request.index() == 0 || timeout_ms <= 0) {
     return refuse_with(ErrorCode::kInvalidArgument, "a request needs a kind and time");
   }
@@ -208,11 +208,16 @@ void RequestChannel::disconnected(const Error& why) {
   if (callbacks_.on_disconnected) callbacks_.on_disconnected(why);
 }
 
-void RequestChannel::close() {
+void RequestChannel::close() { end_all({ErrorCode::kClosed, "the client was stopped"}); }
+
+void RequestChannel::give_up(const Error& why) { end_all({ErrorCode::kUnreachable, why.message}); }
+
+void RequestChannel::end_all(Error because) {
   phase_ = Phase::kClosed;
+  closed_because_ = std::move(because);
   control_.clear();
   for (RequestTable::Ended& ended : table_.take_all()) {
-    ended.callback(Error(ErrorCode::kClosed, "the client was stopped"));
+    ended.callback(Error(closed_because_));
   }
   deliver_refusals();
 }

@@ -51,6 +51,9 @@ class RequestChannel {
   void disconnected(const Error& why);
   /// Ends everything with CLOSED, also what is asked later.
   void close();
+  /// After disconnected(), for a client that does not connect again: everything that waits, and all that is asked later,
+  /// ends with UNREACHABLE.
+  void give_up(const Error& why);
 
   /// Ends what has expired, asks a silent peer for a sign. After an error the connection must be ended, with that error.
   Result<void> tick(std::int64_t now_us);
@@ -60,6 +63,7 @@ class RequestChannel {
  private:
   enum class Phase : std::uint8_t { kDisconnected, kHello, kReady, kClosed };
 
+  void end_all(Error because);
   Result<void> serve(const wire::Frame& frame);
   Result<void> serve_hello_answer(const wire::Frame& frame);
   Result<void> serve_answer(const wire::Frame& frame);
@@ -83,6 +87,7 @@ class RequestChannel {
   std::int64_t last_received_us_ = 0;
   std::int64_t last_ping_us_ = 0;
   std::string why_disconnected_ = "not connected yet";
+  Error closed_because_{};  // when closed
   struct Refusal {
     AnswerCallback callback{};
     Error error{};

@@ -174,6 +174,23 @@ TEST_CASE("a silent connection is pinged, then dropped and made again") {
   events.wait_for("connected", 2);
 }
 
+TEST_CASE("a client that does not connect again ends everything at the first loss") {
+  ScriptedBroker broker;
+  Events events;
+  const auto client =
+      Client::start({.broker = broker.address(), .reconnect = false}, log_into(events)).value();
+  client->ask(kSend, "flies", 20'000, log_into(events, "a"));
+  client->ask(kSend, "waits", 20'000, log_into(events, "b"));
+  auto connection = broker.accept();
+  connection.welcome({.window = 1});
+  connection.read();
+  connection.close();
+  events.wait_for("a DISCONNECTED");
+  events.wait_for("b UNREACHABLE");
+  client->ask(kSend, "late", 20'000, log_into(events, "c"));
+  events.wait_for("c UNREACHABLE");
+}
+
 TEST_CASE("large payloads go both ways in one frame") {
   ScriptedBroker broker;
   Events events;

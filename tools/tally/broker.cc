@@ -17,6 +17,7 @@ Result<Broker> Broker::connect(const std::string& address) {
 
   net::ClientOptions options;
   options.broker = address;
+  options.reconnect = false;
   options.hello.client = "tally";
   options.hello.software = "tally " TALLY_VERSION;
   net::Client::Callbacks callbacks;
