@@ -30,7 +30,6 @@ class BankRun {
  public:
   struct Options {
     std::string service{};  ///< "service-a" or "naive-a"
-    std::uint64_t seed = 1;
     TransferId transfers = 0;
     Plan plan{};
     std::function<void(TransferId)> on_stopping{};  ///< service A printed `stopping ID`

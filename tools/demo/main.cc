@@ -41,10 +41,8 @@ int run_demo(std::uint64_t seed) {
       "books it in.\nWhile %u transfers run, A, B and the broker are killed with SIGKILL (seed "
       "%llu).\n",
       kTransfers, static_cast<unsigned long long>(seed));
-  BankRun run({.service = "service-a",
-               .seed = seed,
-               .transfers = kTransfers,
-               .plan = make_plan(seed, kTransfers)});
+  BankRun run(
+      {.service = "service-a", .transfers = kTransfers, .plan = make_plan(seed, kTransfers)});
   const std::int64_t before = run.books_a().money + run.books_b().money;
   if (auto done = run.run(); !done) {
     std::printf("failed: %s\n", to_string(done.error()).c_str());
@@ -99,7 +97,6 @@ int run_naive(std::uint64_t seed) {
   Stops stops;
   BankRun* current = nullptr;
   BankRun run({.service = "naive-a",
-               .seed = seed,
                .transfers = kNaiveTransfers,
                .plan = {.stops_of_a = plan.stops_of_a},
                .on_stopping = [&](TransferId id) { stops.stopped(id, *current); }});
