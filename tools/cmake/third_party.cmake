@@ -18,7 +18,10 @@ pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)  # PkgConfig::xxhas
 # Asio has no CMake package of its own.
 find_path(ASIO_INCLUDE_DIR asio.hpp REQUIRED)
 add_library(tally_asio INTERFACE)
-target_compile_definitions(tally_asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED)
+# Without the last, Asio 1.22 allocates with aligned_alloc where a standard header came before it and with operator new
+# elsewhere, and one program frees with the other's.
+target_compile_definitions(tally_asio INTERFACE
+  ASIO_STANDALONE ASIO_NO_DEPRECATED ASIO_DISABLE_STD_ALIGNED_ALLOC)
 target_link_libraries(tally_asio INTERFACE Threads::Threads)
 # /usr/include is searched anyway, and naming it again breaks #include_next of libstdc++.
 if(NOT ASIO_INCLUDE_DIR IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
