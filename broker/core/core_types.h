@@ -67,6 +67,13 @@ struct Grant {
   RequestId request{};
   ReceiveResponse response{};                 ///< block_bytes are filled in
   std::vector<std::uint32_t> record_bytes{};  ///< of each delivery, for LogReader
+
+  /// Takes a delivery out that cannot be read.
+  void drop(std::size_t delivery) {
+    const auto at = static_cast<std::ptrdiff_t>(delivery);
+    response.deliveries.erase(response.deliveries.begin() + at);
+    record_bytes.erase(record_bytes.begin() + at);
+  }
 };
 
 /// A check to ask. The frame's request id is the challenge.

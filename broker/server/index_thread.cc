@@ -73,13 +73,20 @@ Loaded IndexThread::load(const Load& load) const {
 
 ReadGrant IndexThread::read(Grant&& grant) const {
   ReadGrant answer{std::move(grant)};
-  for (std::size_t i = 0; i < answer.grant.response.deliveries.size(); ++i) {
-    auto read =
-        log_.read_block(answer.grant.response.deliveries[i].lsn, answer.grant.record_bytes[i],
-                        store::LogReader::Wait::kDisk, *answer.payload);
-    if (read) continue;
-    answer.payload = std::move(read).error();
-    break;
+  const std::vector<DeliveryHeader>& deliveries = answer.grant.response.deliveries;
+  for (std::size_t i = 0; i < deliveries.size();) {
+    auto read = log_.read_block(deliveries[i].lsn, answer.grant.record_bytes[i],
+                                store::LogReader::Wait::kDisk, *answer.payload);
+    if (read) {
+      ++i;
+      continue;
+    }
+    answer.grant.drop(i);
+    if (deliveries.empty()) {
+      answer.payload = std::move(read).error();
+    } else {
+      spdlog::error("a message cannot be delivered: {}", to_string(read.error()));
+    }
   }
   return answer;
 }

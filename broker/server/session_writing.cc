@@ -50,7 +50,14 @@ void Session::write_grant(Grant&& grant) {
   for (std::size_t i = 0; i < grant.response.deliveries.size(); ++i) {
     auto read = wiring.log->read_block(grant.response.deliveries[i].lsn, grant.record_bytes[i],
                                        store::LogReader::Wait::kCachedOnly, to);
-    if (!read) return give_up(read.error());
+    if (!read) {
+      // Its lease ends by itself; the others of the answer are not its hostages.
+      grant.drop(i);
+      if (grant.response.deliveries.empty()) return give_up(read.error());
+      spdlog::error("a message cannot be delivered: {}", to_string(read.error()));
+      to.resize(before);
+      return write_grant(std::move(grant));
+    }
     if (!*read) {
       to.resize(before);
       cold_read_ = true;
