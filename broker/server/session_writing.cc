@@ -47,7 +47,8 @@ void Session::write_grant(Grant&& grant) {
   grant.response = std::get<ReceiveResponse>(std::move(response));
   const std::size_t end = to.size() + payload;
   to.reserve(end);
-  for (std::size_t i = 0; i < grant.response.deliveries.size(); ++i) {
+  bool damaged = false;
+  for (std::size_t i = 0; i < grant.response.deliveries.size();) {
     auto read = wiring.log->read_block(grant.response.deliveries[i].lsn, grant.record_bytes[i],
                                        store::LogReader::Wait::kCachedOnly, to);
     if (!read) {
@@ -55,8 +56,8 @@ void Session::write_grant(Grant&& grant) {
       grant.drop(i);
       if (grant.response.deliveries.empty()) return give_up(read.error());
       spdlog::error("a message cannot be delivered: {}", to_string(read.error()));
-      to.resize(before);
-      return write_grant(std::move(grant));
+      damaged = true;
+      continue;
     }
     if (!*read) {
       to.resize(before);
@@ -65,6 +66,11 @@ void Session::write_grant(Grant&& grant) {
       return wiring.index->put(
           [&](IndexMail& mail) { mail.cold_grants.push_back(std::move(grant)); });
     }
+    ++i;
+  }
+  if (damaged) {  // the header in front counts it: once more without it
+    to.resize(before);
+    return write_grant(std::move(grant));
   }
   if (to.size() != end)
     return give_up({ErrorCode::kDataDamaged, "a message block has another length than granted"});
