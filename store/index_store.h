@@ -3,7 +3,7 @@
 // an ordered map for tests and simulation. Keys already carry the shard prefix; what they mean is
 // the core's business (broker/core/index_keys.h).
 //
-// Concurrency: get() and scan() from any thread; write() by one.
+// Concurrency: reading from any thread; write() by one. A view belongs to one thread.
 // Errors: DISK_FULL (the store closes itself and reopens on a later call), IO_ERROR and
 // DATA_DAMAGED (the process must end; the next start rebuilds).
 
@@ -30,11 +30,10 @@ struct IndexBatch {
   ReplayFrom position{};  ///< written in the same batch; replay continues here
 };
 
-class IndexStore {
+/// The rows of one moment.
+class IndexView {
  public:
-  virtual ~IndexStore() = default;
-  /// Synced before it returns.
-  virtual Result<void> write(const IndexBatch& batch) = 0;
+  virtual ~IndexView() = default;
   virtual Result<std::optional<std::string>> get(std::string_view key) const = 0;
   /// Keys in [from, to), ascending, until `visit` returns false.
   virtual Result<void> scan(
@@ -42,6 +41,14 @@ class IndexStore {
       const std::function<bool(std::string_view key, std::string_view value)>& visit) const = 0;
   /// The position of the newest checkpoint; nothing when there is none.
   virtual Result<std::optional<ReplayFrom>> position() const = 0;
+};
+
+class IndexStore : public IndexView {
+ public:
+  /// Synced before it returns.
+  virtual Result<void> write(const IndexBatch& batch) = 0;
+  /// What is there now, whatever is written later. Must not outlive the store.
+  virtual Result<std::unique_ptr<IndexView>> snapshot() const = 0;
 };
 
 std::unique_ptr<IndexStore> make_memory_index();

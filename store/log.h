@@ -18,6 +18,7 @@
 
 #include "store/entry.h"
 #include "store/file_system.h"
+#include "store/space.h"
 
 namespace tally::store {
 
@@ -31,6 +32,12 @@ struct LogOptions {
   /// A thread of the log makes the next segment before it is needed. False: the roll makes it, so
   /// that everything happens in one thread (simulation, crash tests).
   bool prepare_ahead = true;
+  /// Of `reserve.segment`, really allocated: the segment that is taken when no other can be made.
+  /// 0: none.
+  std::uint64_t reserve_bytes = 0;
+  /// Called when the space changed, on any thread of the log, or on the one that calls open() or
+  /// write(). May be empty.
+  std::function<void(Space)> space_changed{};
 };
 
 /// Where replay begins, as a checkpoint remembers it. index 0: from the first entry of the log.
@@ -38,7 +45,9 @@ struct ReplayFrom {
   EntryIndex applied{};            ///< newest applied entry
   Lsn next{};                      ///< end of that entry
   std::uint64_t entry_checksum{};  ///< its checksum; must match the log
+  std::int64_t time_ms{};          ///< its time
   LogId log{};
+  bool operator==(const ReplayFrom&) const = default;
 };
 
 struct RecoveryReport {

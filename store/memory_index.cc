@@ -10,6 +10,15 @@ namespace {
 /// The twin of LevelDB for tests and simulation.
 class MemoryIndex final : public IndexStore {
  public:
+  MemoryIndex() = default;
+  Result<std::unique_ptr<IndexView>> snapshot() const override {
+    std::shared_lock lock(mutex_);
+    auto copy = std::make_unique<MemoryIndex>();
+    copy->values_ = values_;
+    copy->position_ = position_;
+    return std::unique_ptr<IndexView>(std::move(copy));
+  }
+
   Result<void> write(const IndexBatch& batch) override {
     std::unique_lock lock(mutex_);
     for (const IndexBatch::Operation& operation : batch.operations) {

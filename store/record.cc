@@ -30,6 +30,8 @@ std::string_view name(RecordType type) {
       return "Settle";
     case RecordType::kLeaseExpired:
       return "LeaseExpired";
+    case RecordType::kRetain:
+      return "Retain";
   }
   return "";
 }

@@ -32,8 +32,8 @@ enum class RecordType : std::uint8_t {
   kResume = 13,
   kSettle = 16,
   kLeaseExpired = 17,
-  // Named by the design, written by later versions: kRelease = 18, kRecall = 19, kRelocate = 20,
-  // kRetain = 21.
+  // Named by the design, written by later versions: kRelease = 18, kRecall = 19, kRelocate = 20.
+  kRetain = 21,
 };
 std::string_view name(RecordType type);
 /// Whether this version knows the type.

@@ -62,15 +62,21 @@ void encode(const TopicChangeExtension& from, std::string& to) {
   ByteWriter out(to);
   out.put(from.queues);
   out.put_string8(from.name);
+  if (from.retention_ms != 0) out.put(from.retention_ms);
 }
 
 template <>
 std::optional<TopicChangeExtension> decode(const RecordHeader& header, std::string_view extension) {
-  if (!is_plain(header, RecordType::kTopicChange)) return std::nullopt;
+  if (header.type != RecordType::kTopicChange) return std::nullopt;
+  if ((header.flags & ~TopicChangeExtension::kHasRetention) != 0) return std::nullopt;
   ByteReader in(extension);
   TopicChangeExtension to;
   to.queues = in.get<std::uint32_t>();
   to.name = in.get_string8();
+  if (header.flags != 0) {
+    to.retention_ms = in.get<std::int64_t>();
+    if (to.retention_ms <= 0) return std::nullopt;
+  }
   return when_done(in, std::move(to));
 }
 
@@ -264,6 +270,32 @@ std::optional<SettleExtension> decode(const RecordHeader& header, std::string_vi
     item.offset = in.get<std::uint64_t>();
     item.attempt = in.get<std::uint32_t>();
     item.delay_ms = in.get<std::int64_t>();
+  }
+  return when_done(in, std::move(to));
+}
+
+void encode(const RetainExtension& from, std::string& to) {
+  ByteWriter out(to);
+  out.put(from.horizon.value);
+  out.put(static_cast<std::uint32_t>(from.floors.size()));
+  for (const RetainFloor& floor : from.floors) {
+    out.put(floor.queue);
+    out.put(floor.first);
+  }
+}
+
+template <>
+std::optional<RetainExtension> decode(const RecordHeader& header, std::string_view extension) {
+  if (!is_plain(header, RecordType::kRetain)) return std::nullopt;
+  ByteReader in(extension);
+  RetainExtension to;
+  to.horizon = Lsn(in.get<std::uint64_t>());
+  const auto count = in.get<std::uint32_t>();
+  if (in.left() != count * kRetainFloorBytes) return std::nullopt;
+  to.floors.resize(count);
+  for (RetainFloor& floor : to.floors) {
+    floor.queue = in.get<std::uint32_t>();
+    floor.first = in.get<std::uint64_t>();
   }
   return when_done(in, std::move(to));
 }

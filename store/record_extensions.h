@@ -29,11 +29,16 @@ struct ConfigExtension {
 };
 
 /// Header topic: the uid. A topic is made once; its uid is chosen at admission and never used
-/// again.
+/// again. Flag bit 0 of the header: the topic has its own retention.
 struct TopicChangeExtension {
   std::uint32_t queues = 0;
   std::string name{};
+  std::int64_t retention_ms = 0;  ///< 0: the broker's
   static constexpr RecordType kType = RecordType::kTopicChange;
+  static constexpr std::uint8_t kHasRetention = 1;
+  std::uint8_t flags() const {
+    return retention_ms != 0 ? kHasRetention : std::uint8_t{0};
+  }  ///< for the record header
 };
 
 /// A consumer group begins to read a topic (header topic). Makes the group when its uid is new.
@@ -122,6 +127,20 @@ struct SettleExtension {
   std::vector<SettleEntry> items{};
 };
 
+/// What is no longer kept. Header topic: whose queues; 0: only the horizon moves.
+struct RetainFloor {
+  std::uint32_t queue = 0;
+  std::uint64_t first = 0;  ///< the queue's earliest offset from now on
+  bool operator==(const RetainFloor&) const = default;
+};
+inline constexpr std::size_t kRetainFloorBytes = 12;
+struct RetainExtension {
+  /// Decisions of ENDs before it are no longer known; 0: unchanged. Neither value moves backwards.
+  Lsn horizon{};
+  std::vector<RetainFloor> floors{};
+  static constexpr RecordType kType = RecordType::kRetain;
+};
+
 void encode(const ConfigExtension&, std::string& out);
 void encode(const TopicChangeExtension&, std::string& out);
 void encode(const GroupChangeExtension&, std::string& out);
@@ -132,6 +151,7 @@ void encode(const CheckDeliveredExtension&, std::string& out);
 void encode(const ParkExtension&, std::string& out);
 void encode(const ResumeExtension&, std::string& out);
 void encode(const SettleExtension&, std::string& out);
+void encode(const RetainExtension&, std::string& out);
 
 /// Views point into the extension's bytes.
 template <typename Extension>

@@ -44,7 +44,7 @@ struct BrokerCore::State {
     transactions.release_some(kReleasedPerBatch);
     if (context.proposals.has_entry()) mark_at_ms = TimerWheel::kNever;
   }
-  Result<void> restore_config(const store::IndexStore& index);
+  Result<void> restore_config(const store::IndexView& index);
   void collect_config();
 
   Context context;
@@ -55,7 +55,7 @@ struct BrokerCore::State {
   TransactionDesk desk{context, topics, transactions, checkers, sessions};
   Deliveries deliveries{context, topics, sessions};
 
-  const store::IndexStore* index = nullptr;  ///< until serve()
+  const store::IndexView* index = nullptr;  ///< until serve()
   bool config_dirty = false;
   bool config_logged = false;
   bool log_begun = false;  ///< the first entry's position is known
@@ -70,7 +70,7 @@ BrokerCore::~BrokerCore() = default;
 
 // --- start ---
 
-Result<void> BrokerCore::State::restore_config(const store::IndexStore& from) {
+Result<void> BrokerCore::State::restore_config(const store::IndexView& from) {
   TALLY_TRY(auto row, from.get(keys::prefix(context.shard, keys::Kind::kConfig)));
   const std::string text = row.value_or(std::string());
   ByteReader in(text);
@@ -95,7 +95,7 @@ void BrokerCore::State::collect_config() {
   config_dirty = false;
 }
 
-Result<void> BrokerCore::restore(const store::IndexStore& index) {
+Result<void> BrokerCore::restore(const store::IndexView& index) {
   auto& state = *state_;
   state.index = &index;
   TALLY_TRY(const auto position, index.position());
@@ -292,6 +292,8 @@ Result<bool> BrokerCore::State::apply_record(const Applying& applying) {
     case RecordType::kSettle:
     case RecordType::kLeaseExpired:
       return deliveries.apply_settle(applying);
+    case RecordType::kRetain:
+      return false;
   }
   return false;
 }
@@ -346,6 +348,12 @@ void BrokerCore::checkpoint_done() {
   state_->topics.checkpoint_done();
   state_->transactions.checkpoint_done();
 }
+
+bool BrokerCore::base_due() const { return false; }
+void BrokerCore::base_written(const KnownBase&) {}
+void BrokerCore::base_failed() {}
+void BrokerCore::bases(std::vector<KnownBase>) {}
+void BrokerCore::set_space(store::Space) {}
 
 // --- stop ---
 

@@ -15,6 +15,7 @@
 #include <string>
 
 #include "broker/core/core_types.h"
+#include "store/space.h"
 
 namespace tally::broker {
 
@@ -25,10 +26,12 @@ class BrokerCore {
 
   // --- start: restore(), replay()…, then serve() -----------------------------------------------------------------
   /// Loads the checkpoint that `index` holds. `index` must live until serve(): replay looks keys up in it.
-  Result<void> restore(const store::IndexStore& index);
+  Result<void> restore(const store::IndexView& index);
   /// Applies one entry of the log. Error: DATA_DAMAGED when a record does not decode. After each one the caller writes a
   /// checkpoint into `index` when checkpoint_due(), so that rebuilding a long log needs no more memory than serving it.
   Result<void> replay(const store::EntryView& entry);
+  /// The bases that exist, ascending. Once, before serve().
+  void bases(std::vector<KnownBase> existing);
   /// Ends the start: the next entry begins at `end`. Proposes Config when the options differ from the logged ones.
   void serve(Now now, EntryIndex last_index, Lsn end, std::int64_t last_time_ms);
 
@@ -60,6 +63,14 @@ class BrokerCore {
   /// All that changed since the last one. One at a time: the next after checkpoint_done().
   std::unique_ptr<store::IndexBatch> take_checkpoint();
   void checkpoint_done();
+  /// A base should be made of the checkpoint that is taken next. One at a time: none is due until base_written(), or
+  /// base_failed(), which puts it off.
+  bool base_due() const;
+  void base_written(const KnownBase& base);
+  void base_failed();
+  /// How much room the log has. Sends and halves are refused with DISK_FULL unless there is enough; settles, and what the
+  /// core proposes by itself, while the reserve is in use; ENDs never.
+  void set_space(store::Space space);
 
   // --- stop ---------------------------------------------------------------------------------------------------------
   /// From now on sends and halves are refused with SHUTTING_DOWN; waiting receives are answered empty.

@@ -29,6 +29,7 @@ class Checkpoint {
     position_.applied = header.index;
     position_.next = header.end();
     position_.entry_checksum = header.checksum;
+    position_.time_ms = header.time_ms;
   }
 
   /// No checkpoint was ever taken of this log.

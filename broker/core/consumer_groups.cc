@@ -113,7 +113,7 @@ void Deliveries::collect() {
   dirty_.clear();
 }
 
-Result<void> Deliveries::restore(const store::IndexStore& index) {
+Result<void> Deliveries::restore(const store::IndexView& index) {
   TALLY_TRY_VOID(
       restore_rows(context_, index, 'g', [&](std::string_view key, std::string_view name) {
         keys::KeyReader reader(key);

@@ -2,6 +2,7 @@
 // What goes into the core and what comes out of it. Plain values; no I/O.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,25 @@ struct CoreOptions {
   std::int64_t checkpoint_ms = limits::kCheckpointMs;
   std::uint64_t checkpoint_lag_bytes_max = limits::kCheckpointLagBytesMax;
   std::int64_t idle_mark_ms = limits::kIdleMarkMs;
+  std::int64_t retention_ms = limits::kRetentionMs;
+  std::uint64_t retention_bytes = UINT64_MAX;  ///< of the log; the server derives a default
+  /// What the log's reserve holds for ENDs: halves are refused when the ENDs of all stored ones
+  /// might need more.
+  std::uint64_t end_bytes_max = UINT64_MAX;
+};
+
+/// A base that exists, as far as retention is concerned.
+struct KnownBase {
+  Lsn lsn{};            ///< of its position
+  Lsn oldest_needed{};  ///< see store::BaseInfo
+  std::int64_t time_ms = 0;
+};
+
+/// What may be removed for good: the Retain records that say so are durable and applied.
+struct Cut {
+  Lsn horizon{};    ///< bases before it, and decisions of ENDs before it
+  Lsn keep_from{};  ///< segments that end at or before it
+  bool operator==(const Cut&) const = default;
 };
 
 /// A client's request. Hello and Ping never get here: sessions answer them.
@@ -85,6 +105,7 @@ struct AskCheck {
 /// Keys to read from the index, answered by BrokerCore::loaded(). `to` empty: one key; else up to `limit` keys of [from, to).
 struct Load {
   std::uint64_t ticket = 0;
+  Lsn base{};  ///< not 0: from this base instead of the index; answered without rows when it is damaged or gone
   std::string from{};
   std::string to{};
   std::uint32_t limit = 0;
@@ -100,10 +121,15 @@ struct Effects {
   std::vector<Grant> grants{};
   std::vector<AskCheck> checks{};
   std::vector<Load> loads{};
+  /// A later cut includes every earlier one. The one of the newest horizon is given again at each start.
+  std::optional<Cut> cut{};
   bool empty() const {
-    return replies.empty() && grants.empty() && checks.empty() && loads.empty();
+    return replies.empty() && grants.empty() && checks.empty() && loads.empty() && !cut;
   }
-  void clear() { replies.clear(), grants.clear(), checks.clear(), loads.clear(); }
+  void clear() {
+    replies.clear(), grants.clear(), checks.clear(), loads.clear();
+    cut.reset();
+  }
 };
 
 }  // namespace tally::broker

@@ -81,7 +81,7 @@ class Deliveries {
   Deliveries(Context& context, Topics& topics, Sessions& sessions)
       : context_(context), topics_(topics), sessions_(sessions) {}
 
-  Result<void> restore(const store::IndexStore& index);
+  Result<void> restore(const store::IndexView& index);
   /// Derives cursors and due retries from progress.
   void start();
 

@@ -8,7 +8,7 @@
 
 namespace tally::broker {
 
-Result<void> restore_rows(const Context& context, const store::IndexStore& index, char kind,
+Result<void> restore_rows(const Context& context, const store::IndexView& index, char kind,
                           const std::function<bool(std::string_view, std::string_view)>& read) {
   bool understood = true;
   const auto as_kind = keys::Kind(kind);
@@ -204,7 +204,7 @@ void Topics::collect() {
   blocks_.checkpoint_taken();
 }
 
-Result<void> Topics::restore(const store::IndexStore& index) {
+Result<void> Topics::restore(const store::IndexView& index) {
   TALLY_TRY_VOID(
       restore_rows(context_, index, 't', [&](std::string_view key, std::string_view value) {
         keys::KeyReader reader(key);

@@ -47,7 +47,7 @@ class Topics {
  public:
   explicit Topics(Context& context) : context_(context) {}
 
-  Result<void> restore(const store::IndexStore& index);
+  Result<void> restore(const store::IndexView& index);
 
   Topic* find(std::string_view name);
   Topic* find(TopicUid uid);
@@ -93,7 +93,7 @@ class Topics {
 
 /// Restores every row of one kind; `read` says whether it understood the row.
 Result<void> restore_rows(
-    const Context& context, const store::IndexStore& index, char kind,
+    const Context& context, const store::IndexView& index, char kind,
     const std::function<bool(std::string_view key, std::string_view value)>& read);
 
 }  // namespace tally::broker

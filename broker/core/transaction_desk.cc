@@ -164,7 +164,7 @@ void TransactionDesk::answer_half(const Waiter& waiter, const Transaction& trans
                               .expires_at_ms = transaction.time_ms + transaction.lifetime_ms}));
 }
 
-Result<bool> TransactionDesk::apply_half(const Applying& applying, const store::IndexStore* index) {
+Result<bool> TransactionDesk::apply_half(const Applying& applying, const store::IndexView* index) {
   const auto& header = applying.record.header;
   const auto half = store::decode<store::HalfExtension>(header, applying.record.extension);
   if (!half || topics_.find(header.topic) == nullptr) return false;

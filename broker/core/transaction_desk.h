@@ -29,7 +29,7 @@ class TransactionDesk {
   void admit_list(const Waiter& waiter, ListTransactionsRequest&& request);
 
   // Each says whether the record made sense. `index` is where replay looks up decided transactions; null when serving.
-  Result<bool> apply_half(const Applying& applying, const store::IndexStore* index);
+  Result<bool> apply_half(const Applying& applying, const store::IndexView* index);
   bool apply_end(const Applying& applying);
   bool apply_check_delivered(const Applying& applying);
   bool apply_park(const Applying& applying);

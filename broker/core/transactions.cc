@@ -185,13 +185,13 @@ bool Transactions::insert_decided(std::string_view id, std::string_view row) {
   return decode_decided(id, row, transaction);
 }
 
-Result<void> Transactions::look_up(const store::IndexStore& index, std::string_view id) {
+Result<void> Transactions::look_up(const store::IndexView& index, std::string_view id) {
   TALLY_TRY(auto row, index.get(keys::transaction(context_.shard, keys::Kind::kDecided, id)));
   if (!row || insert_decided(id, *row)) return {};
   return Error(ErrorCode::kDataDamaged, "the index has a decided transaction that does not decode");
 }
 
-Result<void> Transactions::restore(const store::IndexStore& index) {
+Result<void> Transactions::restore(const store::IndexView& index) {
   return restore_rows(context_, index, 'p', [&](std::string_view key, std::string_view row) {
     const std::string_view id = keys::KeyReader(key).rest();
     if (id.empty()) return false;

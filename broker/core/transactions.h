@@ -84,9 +84,9 @@ class Transactions {
  public:
   explicit Transactions(Context& context) : context_(context) {}
 
-  Result<void> restore(const store::IndexStore& index);
+  Result<void> restore(const store::IndexView& index);
   /// Replay only: makes a decided transaction resident when `index` has it.
-  Result<void> look_up(const store::IndexStore& index, std::string_view id);
+  Result<void> look_up(const store::IndexView& index, std::string_view id);
 
   Transaction* find(std::string_view id);
   /// Finds it or makes one in state kNone.

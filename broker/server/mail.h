@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "broker/core/core_types.h"
 #include "store/entry.h"
+#include "store/space.h"
 
 namespace tally::broker {
 
@@ -38,6 +40,9 @@ struct CoreMail {
   std::vector<Loaded> loaded{};
   std::vector<CheckReceipt> receipts{};
   bool checkpoint_written = false;
+  std::optional<KnownBase> base_written{};
+  bool base_failed = false;  ///< for lack of space
+  std::optional<store::Space> space{};
   std::vector<CommandBatch> batches{};
   std::vector<StatsAsked> stats{};
   std::vector<SessionId> closed{};
@@ -46,7 +51,8 @@ struct CoreMail {
   void clear() {
     opened.clear(), durable.clear(), loaded.clear(), receipts.clear(), batches.clear(),
         stats.clear(), closed.clear();
-    checkpoint_written = stop = false;
+    base_written.reset(), space.reset();
+    checkpoint_written = base_failed = stop = false;
   }
 };
 
@@ -83,9 +89,14 @@ struct IndexMail {
   std::vector<Load> loads{};
   std::vector<Grant> cold_grants{};
   std::unique_ptr<store::IndexBatch> checkpoint{};
+  bool base = false;  ///< is to be made of this checkpoint
+  std::optional<Cut> cut{};
   bool stop = false;
 
-  void clear() { loads.clear(), cold_grants.clear(), checkpoint.reset(), stop = false; }
+  void clear() {
+    loads.clear(), cold_grants.clear(), checkpoint.reset(), cut.reset();
+    base = stop = false;
+  }
 };
 
 }  // namespace tally::broker

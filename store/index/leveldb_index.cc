@@ -21,14 +21,14 @@ constexpr int kOpenFilesMax = 256;
 constexpr int kFilterBitsPerKey = 10;
 
 constexpr std::string_view kPositionKey{"\0position", 9};
-constexpr std::uint32_t kPositionFormat = 1;
-constexpr std::size_t kPositionBytes = 52;
+constexpr std::uint32_t kPositionFormat = 2;
+constexpr std::size_t kPositionBytes = 60;
 
 leveldb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
 std::string_view view(const leveldb::Slice& text) { return {text.data(), text.size()}; }
 
-/// 0 u32 format · 4 u64 applied index · 12 u64 next LSN · 20 u64 entry checksum · 28 16 log id ·
-/// 44 u64 XXH3-64 over bytes 0-43
+/// 0 u32 format · 4 u64 applied index · 12 u64 next LSN · 20 u64 entry checksum · 28 i64 time ms ·
+/// 36 16 log id · 52 u64 XXH3-64 over bytes 0-51
 std::string encode(const ReplayFrom& position) {
   std::string raw;
   ByteWriter out(raw);
@@ -36,6 +36,7 @@ std::string encode(const ReplayFrom& position) {
   out.put(position.applied.value);
   out.put(position.next.value);
   out.put(position.entry_checksum);
+  out.put(position.time_ms);
   out.put_bytes(position.log.view());
   out.put(checksum(raw));
   return raw;
@@ -51,7 +52,8 @@ std::optional<ReplayFrom> decode(const std::string& raw) {
   position.applied = EntryIndex(load_le<std::uint64_t>(at + 4));
   position.next = Lsn(load_le<std::uint64_t>(at + 12));
   position.entry_checksum = load_le<std::uint64_t>(at + 20);
-  std::memcpy(position.log.bytes.data(), at + 28, position.log.bytes.size());
+  position.time_ms = load_le<std::int64_t>(at + 28);
+  std::memcpy(position.log.bytes.data(), at + 36, position.log.bytes.size());
   return position;
 }
 
@@ -65,6 +67,70 @@ Error error_of(const leveldb::Status& status, std::string_view action) {
   if (text.find("/LOCK: ") != std::string::npos) return Error(ErrorCode::kDataLocked, message);
   return Error(status.IsIOError() ? ErrorCode::kIo : ErrorCode::kDataDamaged, message);
 }
+
+Result<std::optional<std::string>> read_value(leveldb::DB& db, const leveldb::ReadOptions& options,
+                                              std::string_view key) {
+  std::string value;
+  const leveldb::Status status = db.Get(options, slice(key), &value);
+  if (status.IsNotFound()) return std::optional<std::string>();
+  if (!status.ok()) return error_of(status, "read");
+  return std::optional<std::string>(std::move(value));
+}
+
+Result<void> read_range(
+    leveldb::DB& db, leveldb::ReadOptions options, std::string_view from, std::string_view to,
+    const std::function<bool(std::string_view key, std::string_view value)>& visit) {
+  options.fill_cache = false;
+  const std::unique_ptr<leveldb::Iterator> at(db.NewIterator(options));
+  for (at->Seek(slice(from)); at->Valid() && view(at->key()) < to; at->Next()) {
+    if (view(at->key()) == kPositionKey) continue;
+    if (!visit(view(at->key()), view(at->value()))) break;
+  }
+  if (!at->status().ok()) return error_of(at->status(), "read");
+  return {};
+}
+
+Result<std::optional<ReplayFrom>> read_position(const IndexView& from) {
+  TALLY_TRY(const auto raw, from.get(kPositionKey));
+  if (!raw) return std::optional<ReplayFrom>();
+  const auto position = decode(*raw);
+  if (!position) return Error(ErrorCode::kDataDamaged, "index: its position does not decode");
+  return position;
+}
+
+leveldb::ReadOptions verified() {
+  leveldb::ReadOptions options;
+  options.verify_checksums = true;
+  return options;
+}
+
+class LevelDbSnapshot final : public IndexView {
+ public:
+  explicit LevelDbSnapshot(std::shared_ptr<leveldb::DB> db)
+      : db_(std::move(db)), snapshot_(db_->GetSnapshot()) {}
+  ~LevelDbSnapshot() override { db_->ReleaseSnapshot(snapshot_); }
+  LevelDbSnapshot(const LevelDbSnapshot&) = delete;
+  LevelDbSnapshot& operator=(const LevelDbSnapshot&) = delete;
+
+  Result<std::optional<std::string>> get(std::string_view key) const override {
+    return read_value(*db_, options(), key);
+  }
+  Result<void> scan(
+      std::string_view from, std::string_view to,
+      const std::function<bool(std::string_view, std::string_view)>& visit) const override {
+    return read_range(*db_, options(), from, to, visit);
+  }
+  Result<std::optional<ReplayFrom>> position() const override { return read_position(*this); }
+
+ private:
+  leveldb::ReadOptions options() const {
+    leveldb::ReadOptions options = verified();
+    options.snapshot = snapshot_;
+    return options;
+  }
+  const std::shared_ptr<leveldb::DB> db_;
+  const leveldb::Snapshot* const snapshot_;
+};
 
 class LevelDbIndex final : public IndexStore {
  public:
@@ -115,43 +181,24 @@ class LevelDbIndex final : public IndexStore {
 
   Result<std::optional<std::string>> get(std::string_view key) const override {
     TALLY_TRY(const auto db, open());
-    std::string value;
-    const leveldb::Status status = db->Get(verified(), slice(key), &value);
-    if (status.IsNotFound()) return std::optional<std::string>();
-    if (!status.ok()) return error_of(status, "read");
-    return std::optional<std::string>(std::move(value));
+    return read_value(*db, verified(), key);
   }
 
   Result<void> scan(
       std::string_view from, std::string_view to,
       const std::function<bool(std::string_view, std::string_view)>& visit) const override {
     TALLY_TRY(const auto db, open());
-    leveldb::ReadOptions options = verified();
-    options.fill_cache = false;
-    const std::unique_ptr<leveldb::Iterator> at(db->NewIterator(options));
-    for (at->Seek(slice(from)); at->Valid() && view(at->key()) < to; at->Next()) {
-      if (view(at->key()) == kPositionKey) continue;
-      if (!visit(view(at->key()), view(at->value()))) break;
-    }
-    if (!at->status().ok()) return error_of(at->status(), "read");
-    return {};
+    return read_range(*db, verified(), from, to, visit);
   }
 
-  Result<std::optional<ReplayFrom>> position() const override {
-    TALLY_TRY(const auto raw, get(kPositionKey));
-    if (!raw) return std::optional<ReplayFrom>();
-    const auto position = decode(*raw);
-    if (!position) return Error(ErrorCode::kDataDamaged, "index: its position does not decode");
-    return position;
+  Result<std::optional<ReplayFrom>> position() const override { return read_position(*this); }
+
+  Result<std::unique_ptr<IndexView>> snapshot() const override {
+    TALLY_TRY(auto db, open());
+    return std::unique_ptr<IndexView>(std::make_unique<LevelDbSnapshot>(std::move(db)));
   }
 
  private:
-  static leveldb::ReadOptions verified() {
-    leveldb::ReadOptions options;
-    options.verify_checksums = true;
-    return options;
-  }
-
   void close() {
     const std::lock_guard lock(mutex_);
     db_.reset();  // readers that are inside keep it until they leave

@@ -18,7 +18,7 @@ from xxh3 import xxh3_64
 SEGMENT_HEADER, PREAMBLE, ENTRY_HEADER, RECORD_HEADER = 4096, 16, 64, 32
 NAMES = {1: "Mark", 2: "Config", 3: "TopicChange", 4: "GroupChange", 8: "Append", 9: "Half",
          10: "End", 11: "CheckDelivered", 12: "Park", 13: "Resume", 16: "Settle",
-         17: "LeaseExpired"}
+         17: "LeaseExpired", 21: "Retain"}
 WITH_BLOCK = {"Append", "Half"}
 
 
@@ -93,6 +93,7 @@ def read_extension(kind, flags, data):
             ("retry_backoff_max_ms", "q"))
     elif kind == "TopicChange":
         found = {"queues": fields.number("I"), "name": fields.string8()}
+        found |= {"retention_ms": fields.number("q")} if flags & 1 else {}
     elif kind == "GroupChange":
         found = {"group": fields.number("I"), "name": fields.string8()}
     elif kind == "Append":
@@ -108,6 +109,10 @@ def read_extension(kind, flags, data):
         found = {"transaction": fields.string8(), "reason": fields.string16()}
     elif kind in ("Settle", "LeaseExpired"):
         found = read_settle(fields)
+    elif kind == "Retain":
+        found = {"horizon": fields.number("Q")}
+        count = fields.number("I")
+        found["floors"] = [fields.named(("queue", "I"), ("first", "Q")) for _ in range(count)]
     else:
         found = {}
     fields.end()

@@ -48,6 +48,24 @@ TEST_CASE("settings survive the log") {
   CHECK(round_trip(config, header_of(RecordType::kConfig), bytes) == config);
 }
 
+TEST_CASE("floors and the horizon survive the log") {
+  const RetainExtension retain{.horizon = Lsn(4096), .floors = {{0, 7}, {3, 1ull << 40}}};
+  const std::string bytes = bytes_of(retain);
+  const auto read = round_trip(retain, header_of(RecordType::kRetain), bytes);
+  CHECK(read.horizon == retain.horizon);
+  CHECK(read.floors == retain.floors);
+  CHECK(decode<RetainExtension>(header_of(RecordType::kRetain), bytes_of(RetainExtension{})));
+}
+
+TEST_CASE("a topic's own retention survives the log, and is over 0") {
+  const TopicChangeExtension topic{.queues = 4, .name = "t", .retention_ms = 60'000};
+  const std::string bytes = bytes_of(topic);
+  const auto header = header_of(RecordType::kTopicChange, topic.flags());
+  CHECK(round_trip(topic, header, bytes).retention_ms == 60'000);
+  const std::string zero = bytes.substr(0, bytes.size() - 8) + std::string(8, '\0');
+  CHECK_FALSE(decode<TopicChangeExtension>(header, zero));
+}
+
 TEST_CASE("topics and groups survive the log") {
   const TopicChangeExtension topic{.queues = 4, .name = "order.created"};
   const std::string topic_bytes = bytes_of(topic);

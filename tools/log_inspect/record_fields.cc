@@ -19,7 +19,9 @@ ordered_json fields_of(const store::ConfigExtension& from) {
 }
 
 ordered_json fields_of(const store::TopicChangeExtension& from) {
-  return {{"name", from.name}, {"queues", from.queues}};
+  ordered_json fields = {{"name", from.name}, {"queues", from.queues}};
+  if (from.retention_ms != 0) fields["retention_ms"] = from.retention_ms;
+  return fields;
 }
 
 ordered_json fields_of(const store::GroupChangeExtension& from) {
@@ -88,6 +90,14 @@ ordered_json fields_of(const store::SettleExtension& from) {
   return {{"group", from.group.value}, {"items", std::move(items)}};
 }
 
+ordered_json fields_of(const store::RetainExtension& from) {
+  ordered_json floors = ordered_json::array();
+  for (const store::RetainFloor& floor : from.floors) {
+    floors.push_back({{"queue", floor.queue}, {"first", floor.first}});
+  }
+  return {{"horizon", from.horizon.value}, {"floors", std::move(floors)}};
+}
+
 template <typename Extension>
 std::optional<ordered_json> read(const store::RecordView& record) {
   const auto decoded = store::decode<Extension>(record.header, record.extension);
@@ -122,6 +132,8 @@ std::optional<ordered_json> record_fields(const store::RecordView& record) {
     case RecordType::kSettle:
     case RecordType::kLeaseExpired:
       return read<store::SettleExtension>(record);
+    case RecordType::kRetain:
+      return read<store::RetainExtension>(record);
   }
   return std::nullopt;
 }
