@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Median figures of `tally bench`; usage: tools/bench.py [ROUNDS].
+"""Median figures of `tally bench`; usage: tools/bench.py [ROUNDS] | store [GB].
 
 A machine's speed drifts, so publishes and transactions are measured in turn.
 """
@@ -9,6 +9,8 @@ import pathlib
 import statistics
 import subprocess
 import sys
+
+import bench_store
 
 TALLY = pathlib.Path(__file__).resolve().parent.parent / "build/release/bin/tally"
 LOADS = {"publish": "1000000", "transaction": "300000"}  # name of the load: messages
@@ -21,6 +23,8 @@ def measure(load, messages):
 
 
 def main():
+    if sys.argv[1:2] == ["store"]:
+        return bench_store.main(sys.argv[2:])
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     results = {load: [] for load in LOADS}
     for _ in range(rounds):
@@ -30,8 +34,9 @@ def main():
         rate = statistics.median(f["per_second"] for f in figures)
         cpu = statistics.median(f["broker"]["cpu_seconds_per_100k"] for f in figures)
         p99 = statistics.median(f["latency_us"]["p99"] for f in figures)
+        p999 = statistics.median(f["latency_us"]["p999"] for f in figures)
         print(f"{load}: {rate:.0f} per second, {cpu:.2f} broker CPU s per 100,000, "
-              f"p99 {p99:.0f} us (median of {rounds})")
+              f"p99 {p99:.0f} us, p999 {p999:.0f} us (median of {rounds})")
 
 
 if __name__ == "__main__":

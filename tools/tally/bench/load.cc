@@ -13,12 +13,13 @@ namespace tally::cli {
 namespace {
 
 constexpr std::int64_t kTimeoutMs = 60'000;
+constexpr std::size_t kKeys = 64;  // so that messages go to all queues
 
 /// Shared by all connections; touched by the one network thread only, but for `done`.
 struct Run {
   const LoadOptions& options;
   std::atomic<std::uint64_t>& done;
-  std::string block{};
+  std::vector<std::string> blocks{};
   std::uint64_t begun = 0;
   std::uint64_t ended = 0;
   std::int64_t begin_us = 0;
@@ -26,6 +27,19 @@ struct Run {
   LoadResult result{};
   std::promise<void> finished{};
 };
+
+/// Messages with a key of 16 bytes and a tag.
+Result<std::vector<std::string>> make_blocks(std::uint32_t body_bytes) {
+  std::vector<std::string> blocks(kKeys);
+  for (std::size_t i = 0; i < kKeys; ++i) {
+    const std::string number = std::to_string(i);
+    const Message message{.key = "order-" + std::string(10 - number.size(), '0') + number,
+                          .tag = "paid",
+                          .body = std::string(body_bytes, 'x')};
+    TALLY_TRY_VOID(append_message_block(message, system_clock().wall_ms(), blocks[i]));
+  }
+  return blocks;
+}
 
 /// One connection: `window` slots, each with one message or transaction under way.
 class Driver {
@@ -47,18 +61,18 @@ class Driver {
 
   void next(std::uint32_t slot) {
     if (run_.begun == run_.options.messages) return;
-    ++run_.begun;
+    const std::string& block = run_.blocks[run_.begun++ % kKeys];
     Slot& s = slots_[slot];
     s.begin_us = system_clock().boot_us();
     if (run_.options.kind == LoadOptions::Kind::kPublish) {
-      client_->ask(SendRequest{.topic = run_.options.topic}, run_.block, kTimeoutMs,
+      client_->ask(SendRequest{.topic = run_.options.topic}, block, kTimeoutMs,
                    [this, slot](Result<net::Answer>&& answer) { end(slot, answer); });
       return;
     }
     s.transaction = make_transaction_id(s.begin_us / 1000);
     PrepareRequest prepare{
         .topic = run_.options.topic, .transaction = s.transaction, .group = "bench", .fresh = true};
-    client_->ask(std::move(prepare), run_.block, kTimeoutMs,
+    client_->ask(std::move(prepare), block, kTimeoutMs,
                  [this, slot](Result<net::Answer>&& answer) { commit(slot, answer); });
   }
 
@@ -98,8 +112,7 @@ class Driver {
 
 Result<LoadResult> run_load(const LoadOptions& options, std::atomic<std::uint64_t>& done) {
   Run run{.options = options, .done = done};
-  Message message{.body = std::string(options.size, 'x')};
-  TALLY_TRY_VOID(append_message_block(message, system_clock().wall_ms(), run.block));
+  TALLY_TRY(run.blocks, make_blocks(options.size));
 
   auto loop = std::make_shared<net::Loop>();
   std::vector<std::unique_ptr<Driver>> drivers;
