@@ -32,13 +32,19 @@ class File {
   /// From here on the file is 0 for sure: allocated at most, never written. Cached pages may hide
   /// that, so ask before reading.
   virtual Result<std::uint64_t> data_end() const = 0;
-  virtual Result<void> sync() = 0;                         ///< fdatasync
-  virtual Result<void> allocate(std::uint64_t bytes) = 0;  ///< grows the file; its new bytes are 0
+  virtual Result<void> sync() = 0;  ///< fdatasync
+  /// Grows the file; its new bytes are 0, and writing them later needs no more room.
+  virtual Result<void> allocate(std::uint64_t bytes) = 0;
   /// Writes zeroes past the page cache where that is possible. Position and size: whole pages that
   /// nobody else writes meanwhile.
   virtual Result<void> write_zeroes(std::uint64_t position, std::uint64_t bytes) = 0;
   virtual Result<std::uint64_t> size() const = 0;
   virtual Result<void> drop_cache() = 0;  ///< posix_fadvise DONTNEED of the whole file
+};
+
+struct DiskSpace {
+  std::uint64_t total_bytes = 0;
+  std::uint64_t free_bytes = 0;  ///< for this process; others may take them at any moment
 };
 
 class FileSystem {
@@ -55,6 +61,7 @@ class FileSystem {
   virtual Result<void> sync_directory(const std::string& path) = 0;
   /// An exclusive lock that lives as long as the returned object. Error: DATA_LOCKED.
   virtual Result<std::unique_ptr<File>> lock(const std::string& path) = 0;
+  virtual Result<DiskSpace> disk_space(const std::string& directory) = 0;
 };
 
 /// The machine's own. Thread-safe; lives for the whole program.

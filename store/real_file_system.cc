@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -131,31 +132,17 @@ class RealFile final : public File {
     while (::fallocate(number(), 0, 0, static_cast<off_t>(bytes)) != 0) {
       if (errno == EINTR) continue;
       if (errno != EOPNOTSUPP) return failed("allocate");
-      if (::ftruncate(number(), static_cast<off_t>(bytes)) != 0) return failed("grow");
-      break;
+      TALLY_TRY(const std::uint64_t begin, size());
+      if (begin >= bytes) break;
+      TALLY_TRY_VOID(fill(number(), begin, bytes - begin));
+      return sync();  // only now is it known that there was room
     }
     return {};
   }
 
   Result<void> write_zeroes(std::uint64_t position, std::uint64_t bytes) override {
     const Descriptor direct(::open(own_link().c_str(), O_WRONLY | O_DIRECT | O_CLOEXEC));
-    const int to = direct.is_open() ? direct.number() : number();
-    // Few large calls: on a busy machine each one may wait for its turn.
-    std::array<iovec, kZeroPiecesMax> pieces;
-    while (bytes > 0) {
-      int count = 0;
-      for (std::uint64_t left = bytes; left > 0 && count < kZeroPiecesMax; ++count) {
-        const auto size =
-            static_cast<std::size_t>(std::min<std::uint64_t>(left, zero_piece.size()));
-        pieces[static_cast<std::size_t>(count)] = {zero_piece.data(), size};
-        left -= size;
-      }
-      const ssize_t written = ::pwritev(to, pieces.data(), count, static_cast<off_t>(position));
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) return failed("write");
-      position += static_cast<std::uint64_t>(written);
-      bytes -= static_cast<std::uint64_t>(written);
-    }
+    TALLY_TRY_VOID(fill(direct.is_open() ? direct.number() : number(), position, bytes));
     // Cached zeroes would otherwise burden the first sync of the log.
     return direct.is_open() ? Result<void>() : sync();
   }
@@ -173,6 +160,26 @@ class RealFile final : public File {
   }
 
  private:
+  /// Writes zeroes through the descriptor `to`.
+  Result<void> fill(int to, std::uint64_t position, std::uint64_t bytes) {
+    // Few large calls: on a busy machine each one may wait for its turn.
+    std::array<iovec, kZeroPiecesMax> pieces;
+    while (bytes > 0) {
+      int count = 0;
+      for (std::uint64_t left = bytes; left > 0 && count < kZeroPiecesMax; ++count) {
+        const auto size =
+            static_cast<std::size_t>(std::min<std::uint64_t>(left, zero_piece.size()));
+        pieces[static_cast<std::size_t>(count)] = {zero_piece.data(), size};
+        left -= size;
+      }
+      const ssize_t written = ::pwritev(to, pieces.data(), count, static_cast<off_t>(position));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return failed("write");
+      position += static_cast<std::uint64_t>(written);
+      bytes -= static_cast<std::uint64_t>(written);
+    }
+    return {};
+  }
   int number() const { return descriptor_.number(); }
   std::string own_link() const { return "/proc/self/fd/" + std::to_string(number()); }
   /// The present name: segments are renamed while they are open.
@@ -264,6 +271,13 @@ class RealFileSystem final : public FileSystem {
       return Error(ErrorCode::kDataLocked, path + " is locked by another process");
     }
     return std::unique_ptr<File>(std::move(file));
+  }
+
+  Result<DiskSpace> disk_space(const std::string& directory) override {
+    struct statvfs status {};
+    if (::statvfs(directory.c_str(), &status) != 0) return error_of(errno, "look at", directory);
+    return DiskSpace{.total_bytes = std::uint64_t{status.f_blocks} * status.f_frsize,
+                     .free_bytes = std::uint64_t{status.f_bavail} * status.f_frsize};
   }
 };
 

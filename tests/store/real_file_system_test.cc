@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <catch2/catch.hpp>
 #include <filesystem>
 
@@ -77,6 +79,22 @@ TEST_CASE("what fails says which file and why") {
   const auto refused = (*file)->allocate(1ull << 62);
   REQUIRE_FALSE(refused);
   CHECK_THAT(refused.error().message, Catch::Matchers::Contains(folder.file("new")));
+}
+
+TEST_CASE("allocated bytes are taken from the disk's room at once") {
+  FileSystem& files = real_file_system();
+  const TemporaryFolder folder;
+  const auto before = files.disk_space(folder.path());
+  REQUIRE(before);
+  CHECK(before->free_bytes <= before->total_bytes);
+  const auto file = files.open(folder.file("f"), FileSystem::Mode::kCreate);
+  REQUIRE((*file)->allocate(8u << 20));
+  struct stat status {};
+  REQUIRE(::stat(folder.file("f").c_str(), &status) == 0);
+  CHECK(status.st_blocks * 512 >= 8 << 20);
+  const auto nowhere = files.disk_space("/nowhere/at/all");
+  REQUIRE_FALSE(nowhere);
+  CHECK(nowhere.error().code == ErrorCode::kIo);
 }
 
 TEST_CASE("a lock excludes until it is let go") {

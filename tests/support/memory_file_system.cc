@@ -203,12 +203,16 @@ Result<void> MemoryFileSystem::operate(const std::string& what) {
   return Error(fault_->code, what + ": injected fault");
 }
 
-Result<void> MemoryFileSystem::make_room(std::uint64_t more, const std::string& path) {
+std::uint64_t MemoryFileSystem::used() const {
   std::uint64_t used = 0;
   for (const auto& [name, directory] : directories_) {
     for (const auto& [file, inode] : directory.now) used += inode->now.size();
   }
-  if (more > capacity_ || used > capacity_ - more) {
+  return used;
+}
+
+Result<void> MemoryFileSystem::make_room(std::uint64_t more, const std::string& path) {
+  if (more > capacity_ || used() > capacity_ - more) {
     return Error(ErrorCode::kDiskFull, path + ": no space left");
   }
   return {};
@@ -294,6 +298,12 @@ Result<std::unique_ptr<store::File>> MemoryFileSystem::lock(const std::string& p
   if (!locks_.insert(path).second) return Error(ErrorCode::kDataLocked, path + " is locked");
   return std::unique_ptr<store::File>(
       std::make_unique<MemoryFile>(*this, std::make_shared<Inode>(), path, true));
+}
+
+Result<store::DiskSpace> MemoryFileSystem::disk_space(const std::string& /*directory*/) {
+  const std::lock_guard lock(mutex_);
+  return store::DiskSpace{.total_bytes = capacity_,
+                          .free_bytes = capacity_ - std::min(capacity_, used())};
 }
 
 void MemoryFileSystem::inject(const Fault& fault) {

@@ -47,6 +47,7 @@ class MemoryFileSystem final : public store::FileSystem {
   Result<void> remove(const std::string& path) override;
   Result<void> sync_directory(const std::string& path) override;
   Result<std::unique_ptr<store::File>> lock(const std::string& path) override;
+  Result<store::DiskSpace> disk_space(const std::string& directory) override;
 
   void inject(const Fault& fault);
   std::uint64_t operations() const;
@@ -83,6 +84,7 @@ class MemoryFileSystem final : public store::FileSystem {
 
   /// Counts an operation; an error when it was chosen to fail.
   Result<void> operate(const std::string& what);
+  std::uint64_t used() const;
   Result<void> make_room(std::uint64_t more, const std::string& path);
   std::shared_ptr<Inode> find(const std::string& path) const;
   Directory* directory_of(const std::string& path);
