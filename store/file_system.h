@@ -38,6 +38,7 @@ class File {
   /// Writes zeroes past the page cache where that is possible. Position and size: whole pages that
   /// nobody else writes meanwhile.
   virtual Result<void> write_zeroes(std::uint64_t position, std::uint64_t bytes) = 0;
+  virtual Result<void> truncate(std::uint64_t bytes) = 0;  ///< makes the file shorter
   virtual Result<std::uint64_t> size() const = 0;
   virtual Result<void> drop_cache() = 0;  ///< posix_fadvise DONTNEED of the whole file
 };
@@ -59,6 +60,8 @@ class FileSystem {
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
   virtual Result<void> remove(const std::string& path) = 0;
   virtual Result<void> sync_directory(const std::string& path) = 0;
+  /// The size of the disk that holds a directory.
+  virtual Result<std::uint64_t> disk_bytes(const std::string& path) = 0;
   /// An exclusive lock that lives as long as the returned object. Error: DATA_LOCKED.
   virtual Result<std::unique_ptr<File>> lock(const std::string& path) = 0;
   virtual Result<DiskSpace> disk_space(const std::string& directory) = 0;

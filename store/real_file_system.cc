@@ -147,6 +147,11 @@ class RealFile final : public File {
     return direct.is_open() ? Result<void>() : sync();
   }
 
+  Result<void> truncate(std::uint64_t bytes) override {
+    if (::ftruncate(number(), static_cast<off_t>(bytes)) != 0) return failed("shorten");
+    return {};
+  }
+
   Result<std::uint64_t> size() const override {
     struct stat status {};
     if (::fstat(number(), &status) != 0) return failed("look at");
@@ -260,6 +265,12 @@ class RealFileSystem final : public FileSystem {
     if (!directory.is_open()) return error_of(errno, "open", path);
     if (::fsync(directory.number()) != 0) return error_of(errno, "sync", path);
     return {};
+  }
+
+  Result<std::uint64_t> disk_bytes(const std::string& path) override {
+    struct statvfs status {};
+    if (::statvfs(path.c_str(), &status) != 0) return error_of(errno, "look at the disk of", path);
+    return std::uint64_t{status.f_blocks} * status.f_frsize;
   }
 
   Result<std::unique_ptr<File>> lock(const std::string& path) override {

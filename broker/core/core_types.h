@@ -102,6 +102,14 @@ struct AskCheck {
   CheckRequest request{};
 };
 
+/// What a group can no longer read: retention took it before the group had settled it. Told once, when the Retain record is
+/// applied while serving.
+struct Loss {
+  std::string group{};
+  std::string topic{};
+  std::uint64_t messages = 0;
+};
+
 /// Keys to read from the index, answered by BrokerCore::loaded(). `to` empty: one key; else up to `limit` keys of [from, to).
 struct Load {
   std::uint64_t ticket = 0;
@@ -123,11 +131,13 @@ struct Effects {
   std::vector<Load> loads{};
   /// A later cut includes every earlier one. The one of the newest horizon is given again at each start.
   std::optional<Cut> cut{};
+  std::vector<Loss> losses{};
   bool empty() const {
-    return replies.empty() && grants.empty() && checks.empty() && loads.empty() && !cut;
+    return replies.empty() && grants.empty() && checks.empty() && loads.empty() && !cut &&
+           losses.empty();
   }
   void clear() {
-    replies.clear(), grants.clear(), checks.clear(), loads.clear();
+    replies.clear(), grants.clear(), checks.clear(), loads.clear(), losses.clear();
     cut.reset();
   }
 };

@@ -46,6 +46,7 @@ class Choice {
 struct MemoryFileSystem::Change {
   std::uint64_t position = 0;
   std::string bytes{};
+  bool shorter = false;
 };
 
 struct MemoryFileSystem::Inode {
@@ -54,7 +55,9 @@ struct MemoryFileSystem::Inode {
   std::vector<Change> pending{};
 
   static void apply(std::string& content, const Change& change) {
-    if (change.bytes.empty()) {
+    if (change.shorter) {
+      content.resize(std::min<std::size_t>(content.size(), change.position));
+    } else if (change.bytes.empty()) {
       content.resize(std::max<std::size_t>(content.size(), change.position), '\0');
     } else {
       put(content, change.position, change.bytes);
@@ -164,6 +167,15 @@ class MemoryFile final : public store::File {
     const std::lock_guard lock(files_.mutex_);
     TALLY_TRY_VOID(files_.operate("write zeroes " + path_));
     change(position, std::string(bytes, '\0'));
+    return {};
+  }
+
+  Result<void> truncate(std::uint64_t bytes) override {
+    const std::lock_guard lock(files_.mutex_);
+    TALLY_TRY_VOID(files_.operate("truncate " + path_));
+    MemoryFileSystem::Change change{.position = bytes, .bytes = {}, .shorter = true};
+    inode_->apply(inode_->now, change);
+    inode_->pending.push_back(std::move(change));
     return {};
   }
 
@@ -291,6 +303,11 @@ Result<void> MemoryFileSystem::sync_directory(const std::string& path) {
   found->second.durable = found->second.now;
   found->second.pending.clear();
   return {};
+}
+
+Result<std::uint64_t> MemoryFileSystem::disk_bytes(const std::string&) {
+  const std::lock_guard lock(mutex_);
+  return std::uint64_t{capacity_};
 }
 
 Result<std::unique_ptr<store::File>> MemoryFileSystem::lock(const std::string& path) {
