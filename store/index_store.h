@@ -15,6 +15,7 @@
 #include <tally/result.hpp>
 #include <vector>
 
+#include "store/file_system.h"
 #include "store/log.h"
 
 namespace tally::store {
@@ -56,7 +57,8 @@ std::unique_ptr<IndexStore> make_memory_index();
 /// Opens or makes LevelDB in `directory`. Paranoid checks on, every write synced. DATA_DAMAGED when
 /// it does not open cleanly: the caller removes it with destroy_leveldb_index() and rebuilds.
 /// DATA_LOCKED: another process has it open. Also IO_ERROR, DISK_FULL.
-Result<std::unique_ptr<IndexStore>> open_leveldb_index(const std::string& directory);
-Result<void> destroy_leveldb_index(const std::string& directory);
+Result<std::unique_ptr<IndexStore>> open_leveldb_index(FileSystem& files,
+                                                       const std::string& directory);
+Result<void> destroy_leveldb_index(FileSystem& files, const std::string& directory);
 
 }  // namespace tally::store

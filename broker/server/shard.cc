@@ -65,7 +65,7 @@ Attempt open_with_index(const Opening& opening, std::string& why) {
   TALLY_TRY(const bool condemned, opening.files.exists(opening.paths.condemned));
   if (condemned) return give_up("the index failed before");
   Shard shard;
-  auto index = store::open_leveldb_index(opening.paths.index);
+  auto index = store::open_leveldb_index(opening.files, opening.paths.index);
   if (!index && means_rebuild(index.error())) return give_up(index.error().message);
   TALLY_TRY(shard.index, std::move(index));
   auto position = shard.index->position();
@@ -93,10 +93,10 @@ Attempt open_with_index(const Opening& opening, std::string& why) {
 
 /// Begins with an empty index, once the log is known to be readable.
 Result<void> begin_rebuild(const Opening& opening, LogId log, Shard& shard) {
-  TALLY_TRY_VOID(store::destroy_leveldb_index(opening.paths.index));
+  TALLY_TRY_VOID(store::destroy_leveldb_index(opening.files, opening.paths.index));
   TALLY_TRY(const bool condemned, opening.files.exists(opening.paths.condemned));
   if (condemned) TALLY_TRY_VOID(opening.files.remove(opening.paths.condemned));
-  TALLY_TRY(shard.index, store::open_leveldb_index(opening.paths.index));
+  TALLY_TRY(shard.index, store::open_leveldb_index(opening.files, opening.paths.index));
   shard.core = std::make_unique<BrokerCore>(opening.settings.core, opening.shard, log);
   return shard.core->restore(*shard.index);
 }
@@ -113,7 +113,7 @@ Result<Shard> rebuild(const Opening& opening, const std::string& why) {
                                  });
   if (!opened) {
     shard = Shard{};
-    TALLY_TRY_VOID(store::destroy_leveldb_index(opening.paths.index));
+    TALLY_TRY_VOID(store::destroy_leveldb_index(opening.files, opening.paths.index));
     return std::move(opened).error();
   }
   TALLY_TRY_VOID(begun);

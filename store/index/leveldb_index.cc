@@ -3,13 +3,14 @@
 #include <leveldb/filter_policy.h>
 #include <leveldb/write_batch.h>
 
+#include <cstdarg>
 #include <cstring>
-#include <filesystem>
 #include <mutex>
 
 #include "protocol/base/bytes.h"
 #include "protocol/base/checksum.h"
 #include "protocol/base/fail_point.h"
+#include "store/index/leveldb_env.h"
 #include "store/index_store.h"
 
 namespace tally::store {
@@ -57,38 +58,38 @@ std::optional<ReplayFrom> decode(const std::string& raw) {
   return position;
 }
 
-/// LevelDB tells causes only in its messages, which end as strerror() of the cause.
-Error error_of(const leveldb::Status& status, std::string_view action) {
-  const std::string text = status.ToString();
-  const std::string message = "index: " + std::string(action) + ": " + text;
-  if (text.ends_with(std::strerror(ENOSPC)) || text.ends_with(std::strerror(EDQUOT))) {
-    return Error(ErrorCode::kDiskFull, message);
-  }
-  if (text.find("/LOCK: ") != std::string::npos) return Error(ErrorCode::kDataLocked, message);
-  return Error(status.IsIOError() ? ErrorCode::kIo : ErrorCode::kDataDamaged, message);
+Error error_of(const LevelDbEnv& env, const leveldb::Status& status, std::string_view action) {
+  return Error(status.IsIOError() ? env.cause() : ErrorCode::kDataDamaged,
+               "index: " + std::string(action) + ": " + status.ToString());
 }
 
-Result<std::optional<std::string>> read_value(leveldb::DB& db, const leveldb::ReadOptions& options,
-                                              std::string_view key) {
-  std::string value;
-  const leveldb::Status status = db.Get(options, slice(key), &value);
-  if (status.IsNotFound()) return std::optional<std::string>();
-  if (!status.ok()) return error_of(status, "read");
-  return std::optional<std::string>(std::move(value));
-}
+/// An open database; closed when the last one lets go of it.
+struct Database {
+  const LevelDbEnv& env;
+  const std::unique_ptr<leveldb::DB> db;
 
-Result<void> read_range(
-    leveldb::DB& db, leveldb::ReadOptions options, std::string_view from, std::string_view to,
-    const std::function<bool(std::string_view key, std::string_view value)>& visit) {
-  options.fill_cache = false;
-  const std::unique_ptr<leveldb::Iterator> at(db.NewIterator(options));
-  for (at->Seek(slice(from)); at->Valid() && view(at->key()) < to; at->Next()) {
-    if (view(at->key()) == kPositionKey) continue;
-    if (!visit(view(at->key()), view(at->value()))) break;
+  Result<std::optional<std::string>> get(const leveldb::ReadOptions& options,
+                                         std::string_view key) const {
+    std::string value;
+    const leveldb::Status status = db->Get(options, slice(key), &value);
+    if (status.IsNotFound()) return std::optional<std::string>();
+    if (!status.ok()) return error_of(env, status, "read");
+    return std::optional<std::string>(std::move(value));
   }
-  if (!at->status().ok()) return error_of(at->status(), "read");
-  return {};
-}
+
+  Result<void> scan(
+      leveldb::ReadOptions options, std::string_view from, std::string_view to,
+      const std::function<bool(std::string_view key, std::string_view value)>& visit) const {
+    options.fill_cache = false;
+    const std::unique_ptr<leveldb::Iterator> at(db->NewIterator(options));
+    for (at->Seek(slice(from)); at->Valid() && view(at->key()) < to; at->Next()) {
+      if (view(at->key()) == kPositionKey) continue;
+      if (!visit(view(at->key()), view(at->value()))) break;
+    }
+    if (!at->status().ok()) return error_of(env, at->status(), "read");
+    return {};
+  }
+};
 
 Result<std::optional<ReplayFrom>> read_position(const IndexView& from) {
   TALLY_TRY(const auto raw, from.get(kPositionKey));
@@ -106,19 +107,19 @@ leveldb::ReadOptions verified() {
 
 class LevelDbSnapshot final : public IndexView {
  public:
-  explicit LevelDbSnapshot(std::shared_ptr<leveldb::DB> db)
-      : db_(std::move(db)), snapshot_(db_->GetSnapshot()) {}
-  ~LevelDbSnapshot() override { db_->ReleaseSnapshot(snapshot_); }
+  explicit LevelDbSnapshot(std::shared_ptr<const Database> database)
+      : database_(std::move(database)), snapshot_(database_->db->GetSnapshot()) {}
+  ~LevelDbSnapshot() override { database_->db->ReleaseSnapshot(snapshot_); }
   LevelDbSnapshot(const LevelDbSnapshot&) = delete;
   LevelDbSnapshot& operator=(const LevelDbSnapshot&) = delete;
 
   Result<std::optional<std::string>> get(std::string_view key) const override {
-    return read_value(*db_, options(), key);
+    return database_->get(options(), key);
   }
   Result<void> scan(
       std::string_view from, std::string_view to,
       const std::function<bool(std::string_view, std::string_view)>& visit) const override {
-    return read_range(*db_, options(), from, to, visit);
+    return database_->scan(options(), from, to, visit);
   }
   Result<std::optional<ReplayFrom>> position() const override { return read_position(*this); }
 
@@ -128,21 +129,31 @@ class LevelDbSnapshot final : public IndexView {
     options.snapshot = snapshot_;
     return options;
   }
-  const std::shared_ptr<leveldb::DB> db_;
+  const std::shared_ptr<const Database> database_;
   const leveldb::Snapshot* const snapshot_;
+};
+
+/// LevelDB would keep a file of remarks beside its data.
+class NoInfoLog final : public leveldb::Logger {
+ public:
+  void Logv(const char*, std::va_list) override {}
 };
 
 class LevelDbIndex final : public IndexStore {
  public:
-  explicit LevelDbIndex(std::string directory)
-      : directory_(std::move(directory)),
+  LevelDbIndex(FileSystem& files, std::string directory)
+      : env_(files),
+        directory_(std::move(directory)),
         cache_(leveldb::NewLRUCache(kCacheBytes)),
         filter_(leveldb::NewBloomFilterPolicy(kFilterBitsPerKey)) {}
 
-  Result<std::shared_ptr<leveldb::DB>> open() const {
+  Result<std::shared_ptr<const Database>> open() const {
     const std::lock_guard lock(mutex_);
-    if (db_) return db_;
+    if (database_) return database_;
+    env_.forget();
     leveldb::Options options;
+    options.env = &env_;
+    options.info_log = &info_log_;
     options.create_if_missing = true;
     options.paranoid_checks = true;
     options.write_buffer_size = kWriteBufferBytes;
@@ -151,13 +162,13 @@ class LevelDbIndex final : public IndexStore {
     options.max_open_files = kOpenFilesMax;
     leveldb::DB* opened = nullptr;
     const leveldb::Status status = leveldb::DB::Open(options, directory_, &opened);
-    if (!status.ok()) return error_of(status, "open");
-    db_.reset(opened);
-    return db_;
+    if (!status.ok()) return error_of(env_, status, "open");
+    database_.reset(new Database{env_, std::unique_ptr<leveldb::DB>(opened)});
+    return database_;
   }
 
   Result<void> write(const IndexBatch& batch) override {
-    TALLY_TRY(const auto db, open());
+    TALLY_TRY(const auto database, open());
     leveldb::WriteBatch writes;
     for (const IndexBatch::Operation& operation : batch.operations) {
       if (operation.value) {
@@ -170,65 +181,66 @@ class LevelDbIndex final : public IndexStore {
     leveldb::WriteOptions options;
     options.sync = true;
     TALLY_FAIL_POINT("index.checkpoint.before_write");
-    const leveldb::Status status = db->Write(options, &writes);
+    const leveldb::Status status = database->db->Write(options, &writes);
     TALLY_FAIL_POINT("index.checkpoint.after_write");
     if (status.ok()) return {};
-    Error error = error_of(status, "write");
+    Error error = error_of(env_, status, "write");
     // LevelDB stays closed to writes after an error: a later call opens it anew.
     if (error.code == ErrorCode::kDiskFull) close();
     return error;
   }
 
   Result<std::optional<std::string>> get(std::string_view key) const override {
-    TALLY_TRY(const auto db, open());
-    return read_value(*db, verified(), key);
+    TALLY_TRY(const auto database, open());
+    return database->get(verified(), key);
   }
 
   Result<void> scan(
       std::string_view from, std::string_view to,
       const std::function<bool(std::string_view, std::string_view)>& visit) const override {
-    TALLY_TRY(const auto db, open());
-    return read_range(*db, verified(), from, to, visit);
+    TALLY_TRY(const auto database, open());
+    return database->scan(verified(), from, to, visit);
   }
 
   Result<std::optional<ReplayFrom>> position() const override { return read_position(*this); }
 
   Result<std::unique_ptr<IndexView>> snapshot() const override {
-    TALLY_TRY(auto db, open());
-    return std::unique_ptr<IndexView>(std::make_unique<LevelDbSnapshot>(std::move(db)));
+    TALLY_TRY(auto database, open());
+    return std::unique_ptr<IndexView>(std::make_unique<LevelDbSnapshot>(std::move(database)));
   }
 
  private:
   void close() {
     const std::lock_guard lock(mutex_);
-    db_.reset();  // readers that are inside keep it until they leave
+    database_.reset();  // readers that are inside keep it until they leave
   }
 
+  mutable LevelDbEnv env_;
+  mutable NoInfoLog info_log_{};
   const std::string directory_;
   const std::unique_ptr<leveldb::Cache> cache_;
   const std::unique_ptr<const leveldb::FilterPolicy> filter_;
   mutable std::mutex mutex_{};
-  mutable std::shared_ptr<leveldb::DB> db_{};
+  mutable std::shared_ptr<const Database> database_{};
 };
 
 }  // namespace
 
-Result<std::unique_ptr<IndexStore>> open_leveldb_index(const std::string& directory) {
-  std::error_code failure;
-  std::filesystem::create_directories(directory, failure);
-  if (failure) {
-    return Error(failure == std::errc::no_space_on_device ? ErrorCode::kDiskFull : ErrorCode::kIo,
-                 "index: create " + directory + ": " + failure.message());
-  }
-  auto index = std::make_unique<LevelDbIndex>(directory);
+Result<std::unique_ptr<IndexStore>> open_leveldb_index(FileSystem& files,
+                                                       const std::string& directory) {
+  TALLY_TRY_VOID(files.make_directories(directory));
+  auto index = std::make_unique<LevelDbIndex>(files, directory);
   if (auto opened = index->open(); !opened) return std::move(opened).error();
   if (auto position = index->position(); !position) return std::move(position).error();
   return std::unique_ptr<IndexStore>(std::move(index));
 }
 
-Result<void> destroy_leveldb_index(const std::string& directory) {
-  const leveldb::Status status = leveldb::DestroyDB(directory, leveldb::Options());
-  if (!status.ok()) return error_of(status, "remove");
+Result<void> destroy_leveldb_index(FileSystem& files, const std::string& directory) {
+  LevelDbEnv env(files);
+  leveldb::Options options;
+  options.env = &env;
+  const leveldb::Status status = leveldb::DestroyDB(directory, options);
+  if (!status.ok()) return error_of(env, status, "remove");
   return {};
 }
 

@@ -5,7 +5,6 @@
 
 #include <catch2/catch.hpp>
 #include <csignal>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -53,7 +52,6 @@ int serve_until_the_disk_dies(const std::string& data, int told, int tell) {
   settings.listen = "127.0.0.1:0";
   settings.data_dir = data;
   settings.segment_bytes = limits::kSegmentBytesMin;
-  std::filesystem::create_directories(data + "/0");  // the index is on the real disk
   MemoryFileSystem files;
   auto server = broker::Server::start(settings, {}, files);
   if (!server) return 99;

@@ -61,11 +61,11 @@ TEST_CASE("LevelDB keeps keys in order and the position of the newest batch") {
   const TemporaryFolder folder;
   const std::string directory = folder.file("0/index");
   {
-    const auto index = open_leveldb_index(directory);
+    const auto index = open_leveldb_index(real_file_system(), directory);
     REQUIRE(index);
     check_as_ordered_map(**index);
   }
-  const auto again = open_leveldb_index(directory);
+  const auto again = open_leveldb_index(real_file_system(), directory);
   REQUIRE(again);
   CHECK((*again)->position()->value().applied == EntryIndex(2));
   CHECK(*(*again)->get("a") == "2");
@@ -73,9 +73,9 @@ TEST_CASE("LevelDB keeps keys in order and the position of the newest batch") {
 
 TEST_CASE("an index in use is locked, not damaged") {
   const TemporaryFolder folder;
-  const auto first = open_leveldb_index(folder.file("index"));
+  const auto first = open_leveldb_index(real_file_system(), folder.file("index"));
   REQUIRE(first);
-  const auto second = open_leveldb_index(folder.file("index"));
+  const auto second = open_leveldb_index(real_file_system(), folder.file("index"));
   REQUIRE_FALSE(second);
   CHECK(second.error().code == ErrorCode::kDataLocked);
 }
@@ -83,17 +83,18 @@ TEST_CASE("an index in use is locked, not damaged") {
 TEST_CASE("a damaged index is told, and can be removed and made anew") {
   const TemporaryFolder folder;
   const std::string directory = folder.file("index");
-  REQUIRE((*open_leveldb_index(directory))->write(batch_of(1, {{"a", std::string(5'000, 'x')}})));
+  REQUIRE((*open_leveldb_index(real_file_system(), directory))
+              ->write(batch_of(1, {{"a", std::string(5'000, 'x')}})));
   for (const auto& item : std::filesystem::directory_iterator(directory)) {
     if (item.path().filename().string().starts_with("MANIFEST")) {
       std::filesystem::resize_file(item.path(), 10);
     }
   }
-  const auto damaged = open_leveldb_index(directory);
+  const auto damaged = open_leveldb_index(real_file_system(), directory);
   REQUIRE_FALSE(damaged);
   CHECK(damaged.error().code == ErrorCode::kDataDamaged);
-  REQUIRE(destroy_leveldb_index(directory));
-  const auto fresh = open_leveldb_index(directory);
+  REQUIRE(destroy_leveldb_index(real_file_system(), directory));
+  const auto fresh = open_leveldb_index(real_file_system(), directory);
   REQUIRE(fresh);
   CHECK_FALSE(*(*fresh)->position());
 }
@@ -101,14 +102,15 @@ TEST_CASE("a damaged index is told, and can be removed and made anew") {
 TEST_CASE("a flipped byte in LevelDB's log is found when it is opened") {
   const TemporaryFolder folder;
   const std::string directory = folder.file("index");
-  REQUIRE((*open_leveldb_index(directory))->write(batch_of(1, {{"a", std::string(5'000, 'x')}})));
+  REQUIRE((*open_leveldb_index(real_file_system(), directory))
+              ->write(batch_of(1, {{"a", std::string(5'000, 'x')}})));
   for (const auto& item : std::filesystem::directory_iterator(directory)) {
     if (item.path().extension() != ".log") continue;
     std::fstream file(item.path(), std::ios::in | std::ios::out | std::ios::binary);
     file.seekp(1'000);
     file.put('y');
   }
-  const auto damaged = open_leveldb_index(directory);
+  const auto damaged = open_leveldb_index(real_file_system(), directory);
   REQUIRE_FALSE(damaged);
   CHECK(damaged.error().code == ErrorCode::kDataDamaged);
 }
