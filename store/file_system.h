@@ -60,8 +60,6 @@ class FileSystem {
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
   virtual Result<void> remove(const std::string& path) = 0;
   virtual Result<void> sync_directory(const std::string& path) = 0;
-  /// The size of the disk that holds a directory.
-  virtual Result<std::uint64_t> disk_bytes(const std::string& path) = 0;
   /// An exclusive lock that lives as long as the returned object. Error: DATA_LOCKED.
   virtual Result<std::unique_ptr<File>> lock(const std::string& path) = 0;
   virtual Result<DiskSpace> disk_space(const std::string& directory) = 0;

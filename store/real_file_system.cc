@@ -267,12 +267,6 @@ class RealFileSystem final : public FileSystem {
     return {};
   }
 
-  Result<std::uint64_t> disk_bytes(const std::string& path) override {
-    struct statvfs status {};
-    if (::statvfs(path.c_str(), &status) != 0) return error_of(errno, "look at the disk of", path);
-    return std::uint64_t{status.f_blocks} * status.f_frsize;
-  }
-
   Result<std::unique_ptr<File>> lock(const std::string& path) override {
     const int number = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (number < 0) return error_of(errno, "open", path);

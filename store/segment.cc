@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kMagic = "TALLYLOG";
 constexpr std::string_view kSuffix = ".log";
-constexpr std::size_t kBaseDigits = 20;
+constexpr std::size_t kLsnDigits = 20;
 constexpr std::size_t kChecksumOffset = kSegmentHeaderBytes - sizeof(std::uint64_t);
 
 Error damaged(const std::string& path, std::string_view what) {
@@ -104,19 +104,25 @@ Result<SegmentHeader> SegmentHeader::decode(std::string_view bytes, const std::s
   return header;
 }
 
-std::string segment_name(Lsn base) {
-  std::string digits = std::to_string(base.value);
-  return std::string(kBaseDigits - digits.size(), '0').append(digits).append(kSuffix);
+std::string lsn_name(Lsn lsn, std::string_view suffix) {
+  std::string digits = std::to_string(lsn.value);
+  return std::string(kLsnDigits - digits.size(), '0').append(digits).append(suffix);
 }
 
-std::optional<Lsn> parse_segment_name(std::string_view name) {
-  if (name.size() != kBaseDigits + kSuffix.size() || !name.ends_with(kSuffix)) return std::nullopt;
-  const std::string_view digits = name.substr(0, kBaseDigits);
-  Lsn base;
+std::optional<Lsn> parse_lsn_name(std::string_view name, std::string_view suffix) {
+  if (name.size() != kLsnDigits + suffix.size() || !name.ends_with(suffix)) return std::nullopt;
+  const std::string_view digits = name.substr(0, kLsnDigits);
+  Lsn lsn;
   const auto [end, failure] =
-      std::from_chars(digits.data(), digits.data() + digits.size(), base.value);
+      std::from_chars(digits.data(), digits.data() + digits.size(), lsn.value);
   if (failure != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-  return base;
+  return lsn;
+}
+
+std::string segment_name(Lsn base) { return lsn_name(base, kSuffix); }
+
+std::optional<Lsn> parse_segment_name(std::string_view name) {
+  return parse_lsn_name(name, kSuffix);
 }
 
 const Segment* find_segment(const Segments& segments, Lsn lsn) {

@@ -39,6 +39,9 @@ struct SegmentHeader {
   static Result<SegmentHeader> decode(std::string_view bytes, const std::string& path);
 };
 
+/// `<LSN, 20 digits><suffix>`, as segments and bases are named.
+std::string lsn_name(Lsn lsn, std::string_view suffix);
+std::optional<Lsn> parse_lsn_name(std::string_view name, std::string_view suffix);
 /// `<base, 20 digits>.log`
 std::string segment_name(Lsn base);
 std::optional<Lsn> parse_segment_name(std::string_view name);

@@ -305,11 +305,6 @@ Result<void> MemoryFileSystem::sync_directory(const std::string& path) {
   return {};
 }
 
-Result<std::uint64_t> MemoryFileSystem::disk_bytes(const std::string&) {
-  const std::lock_guard lock(mutex_);
-  return std::uint64_t{capacity_};
-}
-
 Result<std::unique_ptr<store::File>> MemoryFileSystem::lock(const std::string& path) {
   const std::lock_guard lock(mutex_);
   if (!locks_.insert(path).second) return Error(ErrorCode::kDataLocked, path + " is locked");

@@ -46,7 +46,6 @@ class MemoryFileSystem final : public store::FileSystem {
   Result<void> rename(const std::string& from, const std::string& to) override;
   Result<void> remove(const std::string& path) override;
   Result<void> sync_directory(const std::string& path) override;
-  Result<std::uint64_t> disk_bytes(const std::string& path) override;
   Result<std::unique_ptr<store::File>> lock(const std::string& path) override;
   Result<store::DiskSpace> disk_space(const std::string& directory) override;
 
