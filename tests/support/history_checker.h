@@ -50,6 +50,7 @@ struct CheckerLimits {
   std::uint32_t check_budget = 0;  ///< counted checks before a transaction is parked
   std::int64_t check_answer_ms = 0;       ///< broker time after which an unanswered check is over
   std::int64_t check_backoff_max_ms = 0;  ///< cap of the delay between checks
+  std::int64_t call_ms = 0;               ///< longest time from a call to its end
   std::int64_t heal_ms = 10'000;          ///< from Healed to the next answered call
 };
 
