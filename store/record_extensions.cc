@@ -138,10 +138,11 @@ void encode(const HalfExtension& from, std::string& to) {
 template <>
 std::optional<HalfExtension> decode(const RecordHeader& header, std::string_view extension) {
   if (header.type != RecordType::kHalf) return std::nullopt;
-  if ((header.flags & ~HalfExtension::kFresh) != 0) return std::nullopt;
+  if ((header.flags & ~(HalfExtension::kFresh | HalfExtension::kLater)) != 0) return std::nullopt;
   ByteReader in(extension);
   HalfExtension to;
   to.fresh = (header.flags & HalfExtension::kFresh) != 0;
+  to.later = (header.flags & HalfExtension::kLater) != 0;
   to.route_hash = in.get<std::uint32_t>();
   to.tag_hash = in.get<std::uint32_t>();
   to.content_digest = in.get<std::uint64_t>();

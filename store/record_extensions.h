@@ -61,7 +61,7 @@ struct AppendExtension {
   }  ///< for the record header
 };
 
-/// Flag bit 0 of the header: fresh.
+/// Flag bit 0 of the header: fresh; bit 1: later.
 struct HalfExtension {
   std::uint32_t route_hash = 0;
   std::uint32_t tag_hash = 0;
@@ -75,9 +75,13 @@ struct HalfExtension {
   std::string_view client{};
   bool fresh = false;  ///< begins a transaction whose id was not looked up among decided ones
   static constexpr RecordType kType = RecordType::kHalf;
+  /// Its transaction was known, or under way, when it was admitted: it begins none. What apply knows
+  /// of decided transactions depends on where replay began.
+  bool later = false;
   static constexpr std::uint8_t kFresh = 1;
+  static constexpr std::uint8_t kLater = 2;
   std::uint8_t flags() const {
-    return fresh ? kFresh : std::uint8_t{0};
+    return static_cast<std::uint8_t>((fresh ? kFresh : 0) | (later ? kLater : 0));
   }  ///< for the record header
 };
 

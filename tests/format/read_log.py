@@ -99,7 +99,7 @@ def read_extension(kind, flags, data):
     elif kind == "Append":
         found = read_append(fields, flags)
     elif kind == "Half":
-        found = read_half(fields) | {"fresh": bool(flags & 1)}
+        found = read_half(fields) | {"fresh": bool(flags & 1), "later": bool(flags & 2)}
     elif kind == "End":
         found = read_end(fields)
     elif kind == "CheckDelivered":

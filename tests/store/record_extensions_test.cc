@@ -106,7 +106,9 @@ TEST_CASE("a half survives the log with all that its check needs") {
   CHECK(read.transaction == "t-1");
   CHECK(read.store == half.store);
   CHECK_FALSE(read.fresh);
+  CHECK_FALSE(read.later);
   CHECK(decode<HalfExtension>(header_of(RecordType::kHalf, HalfExtension::kFresh), bytes)->fresh);
+  CHECK(decode<HalfExtension>(header_of(RecordType::kHalf, HalfExtension::kLater), bytes)->later);
 }
 
 TEST_CASE("an end survives the log, and only commit and rollback are ends") {

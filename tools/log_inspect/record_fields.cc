@@ -44,6 +44,7 @@ ordered_json fields_of(const store::HalfExtension& from) {
           {"client", from.client},
           {"store", from.store.to_hex()},
           {"fresh", from.fresh},
+          {"later", from.later},
           {"first_check_ms", from.first_check_ms},
           {"lifetime_ms", from.lifetime_ms},
           {"route_hash", from.route_hash},
