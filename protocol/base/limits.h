@@ -73,5 +73,6 @@ inline constexpr std::int64_t kCheckpointMs = 1'000;
 inline constexpr std::uint64_t kCheckpointLagBytesMax = 512ull << 20;
 inline constexpr std::int64_t kIdleMarkMs = 100;
 inline constexpr std::int64_t kRetentionMs = 72 * 3'600'000LL;
+inline constexpr std::int64_t kRetentionMsMax = 3'650 * 24 * 3'600'000LL;  // ten years
 
 }  // namespace tally::limits

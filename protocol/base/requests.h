@@ -75,7 +75,8 @@ struct StatsResponse {
 // --- topics and groups ---
 struct CreateTopicRequest {
   std::string topic{};
-  std::uint32_t queues = 0;  ///< 0: the default
+  std::uint32_t queues = 0;       ///< 0: the default
+  std::int64_t retention_ms = 0;  ///< at most the broker's; 0: the broker's
   bool operator==(const CreateTopicRequest&) const = default;
 };
 struct QueueInfo {
@@ -88,6 +89,7 @@ struct TopicInfo {
   TopicUid uid{};
   std::string name{};
   std::vector<QueueInfo> queues{};
+  std::int64_t retention_ms = 0;  ///< 0: the broker's
   bool operator==(const TopicInfo&) const = default;
 };
 /// Repeating with the same settings is OK and answers the same; other settings: TOPIC_EXISTS.
@@ -115,6 +117,7 @@ struct GroupQueueInfo {
   std::uint64_t retrying = 0;       ///< nacked or expired, waiting to be granted again
   std::uint64_t dead_lettered = 0;  ///< so far
   std::uint64_t unsettled = 0;      ///< backlog: next - floor - settled above floor + retrying
+  std::uint64_t lost = 0;           ///< so far: unsettled when their retention was over
   bool operator==(const GroupQueueInfo&) const = default;
 };
 struct GroupInfo {
@@ -218,12 +221,12 @@ struct ShowTransactionResponse {
 };
 struct ListTransactionsRequest {
   std::uint32_t state = 0;  ///< a TransactionState, or 0 for all
-  std::string after{};      ///< page: ids greater than this
+  std::string after{};      ///< page: ids behind this one
   std::uint32_t limit = 0;
   bool operator==(const ListTransactionsRequest&) const = default;
 };
 struct ListTransactionsResponse {
-  std::vector<TransactionInfo> transactions{};  ///< by id
+  std::vector<TransactionInfo> transactions{};  ///< ids of 32 hexadecimal digits first, then by id
   bool more = false;
   std::string next_after{};  ///< for the next page (a page may be empty and yet not the last)
   bool operator==(const ListTransactionsResponse&) const = default;

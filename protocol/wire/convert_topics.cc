@@ -16,6 +16,7 @@ void write_topic(const TopicInfo& from, pb::TopicInfo& to) {
     added.set_first(queue.first.value);
     added.set_next(queue.next.value);
   }
+  to.set_retention_ms(from.retention_ms);
 }
 
 void read_topic(const pb::TopicInfo& from, TopicInfo& to) {
@@ -25,6 +26,7 @@ void read_topic(const pb::TopicInfo& from, TopicInfo& to) {
   for (const pb::QueueInfo& queue : from.queues()) {
     to.queues.push_back({QueueId{queue.queue()}, Offset{queue.first()}, Offset{queue.next()}});
   }
+  to.retention_ms = from.retention_ms();
 }
 
 void write_group(const GroupInfo& from, pb::GroupInfo& to) {
@@ -39,6 +41,7 @@ void write_group(const GroupInfo& from, pb::GroupInfo& to) {
     added.set_retrying(queue.retrying);
     added.set_dead_lettered(queue.dead_lettered);
     added.set_unsettled(queue.unsettled);
+    added.set_lost(queue.lost);
   }
 }
 
@@ -53,7 +56,8 @@ void read_group(const pb::GroupInfo& from, GroupInfo& to) {
                          .settled_above_floor = queue.settled_above_floor(),
                          .retrying = queue.retrying(),
                          .dead_lettered = queue.dead_lettered(),
-                         .unsettled = queue.unsettled()});
+                         .unsettled = queue.unsettled(),
+                         .lost = queue.lost()});
   }
 }
 
@@ -62,13 +66,16 @@ void read_group(const pb::GroupInfo& from, GroupInfo& to) {
 void to_wire(const CreateTopicRequest& from, pb::CreateTopicRequest& to) {
   to.set_topic(from.topic);
   to.set_queues(from.queues);
+  to.set_retention_ms(from.retention_ms);
 }
 
 Result<void> from_wire(const pb::CreateTopicRequest& from, CreateTopicRequest& to) {
   TALLY_TRY_VOID(check_name("topic", from.topic()));
   TALLY_TRY_VOID(check_range("queues", from.queues(), 0, limits::kQueuesMax));
+  TALLY_TRY_VOID(check_range("retention_ms", from.retention_ms(), 0, limits::kRetentionMsMax));
   to.topic = from.topic();
   to.queues = from.queues();
+  to.retention_ms = from.retention_ms();
   return {};
 }
 

@@ -149,6 +149,10 @@ TEST_CASE("a topic has at most 1,024 queues") {
   check_range(&CreateTopicRequest::queues, 0, limits::kQueuesMax);
 }
 
+TEST_CASE("a topic keeps messages for at most ten years") {
+  check_range(&CreateTopicRequest::retention_ms, 0, limits::kRetentionMsMax);
+}
+
 TEST_CASE("a transaction has at most 64 messages") {
   check_range(&PrepareRequest::message, 1, limits::kTransactionMessagesMax,
               ErrorCode::kTransactionTooLarge);

@@ -64,11 +64,12 @@ inline StatsResponse sample() {
 inline TopicInfo sample_topic() {
   return {TopicUid{5},
           "order.created",
-          {{QueueId{0}, Offset{10}, Offset{20}}, {QueueId{1}, Offset{11}, Offset{UINT64_MAX}}}};
+          {{QueueId{0}, Offset{10}, Offset{20}}, {QueueId{1}, Offset{11}, Offset{UINT64_MAX}}},
+          3'600'000};
 }
 template <>
 inline CreateTopicRequest sample() {
-  return {"order.created", 8};
+  return {"order.created", 8, 3'600'000};
 }
 template <>
 inline CreateTopicResponse sample() {
@@ -88,7 +89,7 @@ inline ListGroupsRequest sample() {
 }
 template <>
 inline ListGroupsResponse sample() {
-  GroupQueueInfo queue{"order.created", QueueId{1}, Offset{2}, Offset{3}, 4, 5, 6, 7};
+  GroupQueueInfo queue{"order.created", QueueId{1}, Offset{2}, Offset{3}, 4, 5, 6, 7, 8};
   return {{{"points", {queue, queue}}, {"rewards", {queue}}}, true};
 }
 

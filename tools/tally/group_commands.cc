@@ -13,7 +13,8 @@ Json to_json(const GroupInfo& group) {
                       {"settled_above_floor", queue.settled_above_floor},
                       {"retrying", queue.retrying},
                       {"dead_lettered", queue.dead_lettered},
-                      {"unsettled", queue.unsettled}});
+                      {"unsettled", queue.unsettled},
+                      {"lost", queue.lost}});
   }
   return {{"group", group.name}, {"queues", std::move(queues)}};
 }
@@ -21,7 +22,7 @@ Json to_json(const GroupInfo& group) {
 int list(const Invocation& invocation) {
   auto broker = Broker::connect(invocation.broker);
   if (!broker) return invocation.fail(broker.error());
-  Table table({"GROUP", "TOPICS", "UNSETTLED", "RETRYING", "DEAD"});
+  Table table({"GROUP", "TOPICS", "UNSETTLED", "RETRYING", "DEAD", "LOST"});
   for (ListGroupsRequest page;;) {
     auto answer = broker->ask<ListGroupsResponse>(page);
     if (!answer) return invocation.fail(answer.error());
@@ -30,16 +31,17 @@ int list(const Invocation& invocation) {
         print_line(to_json(group));
         continue;
       }
-      std::uint64_t unsettled = 0, retrying = 0, dead = 0, topics = 0;
+      std::uint64_t unsettled = 0, retrying = 0, dead = 0, lost = 0, topics = 0;
       std::string topic;
       for (const GroupQueueInfo& queue : group.queues) {
         unsettled += queue.unsettled;
         retrying += queue.retrying;
         dead += queue.dead_lettered;
+        lost += queue.lost;
         topics += std::exchange(topic, queue.topic) != queue.topic;
       }
       table.add({group.name, std::to_string(topics), std::to_string(unsettled),
-                 std::to_string(retrying), std::to_string(dead)});
+                 std::to_string(retrying), std::to_string(dead), std::to_string(lost)});
     }
     if (!answer->more) break;
     page.after = answer->groups.back().name;
@@ -59,11 +61,12 @@ int show(const Invocation& invocation) {
       continue;
     }
     std::printf("group %s\n", group.name.c_str());
-    Table table({"TOPIC", "QUEUE", "FLOOR", "NEXT", "UNSETTLED", "RETRYING", "DEAD"});
+    Table table({"TOPIC", "QUEUE", "FLOOR", "NEXT", "UNSETTLED", "RETRYING", "DEAD", "LOST"});
     for (const GroupQueueInfo& queue : group.queues) {
       table.add({queue.topic, std::to_string(queue.queue.value), std::to_string(queue.floor.value),
                  std::to_string(queue.next.value), std::to_string(queue.unsettled),
-                 std::to_string(queue.retrying), std::to_string(queue.dead_lettered)});
+                 std::to_string(queue.retrying), std::to_string(queue.dead_lettered),
+                 std::to_string(queue.lost)});
     }
     table.print();
   }

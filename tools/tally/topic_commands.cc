@@ -9,7 +9,10 @@ Json to_json(const TopicInfo& topic) {
     queues.push_back(
         {{"queue", queue.queue.value}, {"first", queue.first.value}, {"next", queue.next.value}});
   }
-  return {{"topic", topic.name}, {"uid", topic.uid.value}, {"queues", std::move(queues)}};
+  return {{"topic", topic.name},
+          {"uid", topic.uid.value},
+          {"retention_ms", topic.retention_ms},
+          {"queues", std::move(queues)}};
 }
 
 std::uint64_t retained(const TopicInfo& topic) {
@@ -21,6 +24,9 @@ std::uint64_t retained(const TopicInfo& topic) {
 void print_topic(const Invocation& invocation, const TopicInfo& topic) {
   if (invocation.json()) return print_line(to_json(topic));
   std::printf("topic %s\n", topic.name.c_str());
+  if (topic.retention_ms != 0) {
+    std::printf("retention %lld ms\n", static_cast<long long>(topic.retention_ms));
+  }
   Table table({"QUEUE", "FIRST", "NEXT"});
   for (const QueueInfo& queue : topic.queues) {
     table.add({std::to_string(queue.queue.value), std::to_string(queue.first.value),
@@ -35,10 +41,14 @@ int create(const Invocation& invocation) {
     queues = invocation.options["queues"].as<std::uint32_t>();
     if (queues == 0) throw UsageError("--queues must be at least 1");
   }
+  CreateTopicRequest request{.topic = invocation.text("NAME"), .queues = queues};
+  if (invocation.options.count("retention")) {
+    request.retention_ms = parse_duration_ms(invocation.options["retention"].as<std::string>());
+    if (request.retention_ms == 0) throw UsageError("--retention must be over 0");
+  }
   auto broker = Broker::connect(invocation.broker);
   if (!broker) return invocation.fail(broker.error());
-  auto answer = broker->ask<CreateTopicResponse>(
-      CreateTopicRequest{.topic = invocation.text("NAME"), .queues = queues});
+  auto answer = broker->ask<CreateTopicResponse>(request);
   if (!answer) return invocation.fail(answer.error());
   if (invocation.json()) {
     print_line(to_json(answer->topic));
@@ -85,9 +95,11 @@ int show(const Invocation& invocation) {
 std::vector<Command> topic_commands() {
   return {
       {"topic create", "NAME", "Creates a topic; repeating it with the same settings is fine.",
-       "tally topic create orders\ntally topic create orders --queues 8",
+       "tally topic create orders\ntally topic create orders --queues 8 --retention 24h",
        [](cxxopts::OptionAdder& add) {
          add("queues", "1 to 1024 (default 4)", cxxopts::value<std::uint32_t>(), "N");
+         add("retention", "how long messages are kept, at most the broker's retention (default)",
+             cxxopts::value<std::string>(), "TIME");
        },
        create},
       {"topic list", "", "Lists all topics.", "tally topic list -o json", {}, list},
