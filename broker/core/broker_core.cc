@@ -1,10 +1,13 @@
 #include "broker/core/broker_core.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "broker/core/deliveries.h"
 #include "broker/core/index_keys.h"
+#include "broker/core/retention.h"
 #include "broker/core/transaction_desk.h"
+#include "broker/core/varint.h"
 #include "protocol/base/bytes.h"
 #include "protocol/base/check.h"
 
@@ -12,7 +15,8 @@ namespace tally::broker {
 namespace {
 
 constexpr std::size_t kReleasedPerBatch = 512;
-constexpr std::uint8_t kIndexFormat = 1;  // of the rows; another one means rebuild
+constexpr std::int64_t kClockSavedMs = 60'000;  // how exactly the index has the retention clock
+constexpr std::uint8_t kIndexFormat = 2;        // of the rows; another one means rebuild
 
 store::ConfigExtension config_of(const CoreOptions& options) {
   return {.first_check_ms = options.first_check_ms,
@@ -35,6 +39,10 @@ struct BrokerCore::State {
 
   Result<void> apply(const store::EntryView& entry, const std::vector<Waiter>* waiters);
   Result<bool> apply_record(const Applying& applying);
+  bool apply_retain(const Applying& applying);
+  bool wants_checkpoint() const {
+    return context.checkpoint.behind() || topics.erasing() || retention.base_due();
+  }
   void admit(Command& command, const store::Keepalive& bytes);
   void fire(TimerHook& hook);
   /// End of every call that may have made something possible.
@@ -46,6 +54,7 @@ struct BrokerCore::State {
   }
   Result<void> restore_config(const store::IndexView& index);
   void collect_config();
+  void save_clock();
 
   Context context;
   Sessions sessions{};
@@ -54,12 +63,14 @@ struct BrokerCore::State {
   Checkers checkers{context, transactions, sessions};
   TransactionDesk desk{context, topics, transactions, checkers, sessions};
   Deliveries deliveries{context, topics, sessions};
+  Retention retention{context, topics, transactions};
 
   const store::IndexView* index = nullptr;  ///< until serve()
   bool config_dirty = false;
   bool config_logged = false;
-  bool log_begun = false;  ///< the first entry's position is known
-  bool witnessed = true;   ///< the newest applied entry is a lone Mark, or there is none
+  std::int64_t clock_behind_ms = 0;  ///< of the retention clock, as the index has it
+  bool log_begun = false;            ///< the first entry's position is known
+  bool witnessed = true;             ///< the newest applied entry is a lone Mark, or there is none
   std::int64_t mark_at_ms = TimerWheel::kNever;  ///< boot time
   std::int64_t checkpoint_at_ms = 0;             ///< boot time before which none is due for its age
 };
@@ -78,6 +89,8 @@ Result<void> BrokerCore::State::restore_config(const store::IndexView& from) {
     return Error(ErrorCode::kDataDamaged, "the index is of another format");
   }
   config_logged = in.get<std::uint8_t>() != 0;
+  context.horizon = Lsn(get_varint(in));
+  clock_behind_ms = get_signed_varint(in);
   if (!config_logged) return {};
   const store::RecordHeader header{.type = store::RecordType::kConfig};
   const auto config = store::decode<store::ConfigExtension>(header, in.get_bytes(in.left()));
@@ -90,9 +103,18 @@ void BrokerCore::State::collect_config() {
   std::string row;
   ByteWriter(row).put(kIndexFormat);
   ByteWriter(row).put(static_cast<std::uint8_t>(config_logged));
+  put_varint(row, context.horizon.value);
+  put_signed_varint(row, clock_behind_ms);
   if (config_logged) encode(context.config, row);
   context.checkpoint.put(keys::prefix(context.shard, keys::Kind::kConfig), std::move(row));
   config_dirty = false;
+}
+
+void BrokerCore::State::save_clock() {
+  const std::int64_t behind_ms = retention.clock_behind_ms();
+  if (std::abs(behind_ms - clock_behind_ms) < kClockSavedMs) return;
+  clock_behind_ms = behind_ms;
+  config_dirty = true;
 }
 
 Result<void> BrokerCore::restore(const store::IndexView& index) {
@@ -116,6 +138,12 @@ Result<void> BrokerCore::replay(const store::EntryView& entry) {
   return state_->apply(entry, nullptr);
 }
 
+void BrokerCore::bases(std::vector<KnownBase> existing) {
+  state_->retention.bases(std::move(existing));
+}
+
+Result<void> BrokerCore::complete() const { return state_->topics.complete(); }
+
 void BrokerCore::serve(Now now, EntryIndex last_index, Lsn end, std::int64_t last_time_ms) {
   auto& state = *state_;
   auto& context = state.context;
@@ -127,6 +155,7 @@ void BrokerCore::serve(Now now, EntryIndex last_index, Lsn end, std::int64_t las
   context.proposals.start(EntryIndex(last_index.value + 1), end);
   if (!state.log_begun) context.checkpoint.start_without(end);
   state.checkpoint_at_ms = now.boot_ms + context.options.checkpoint_ms;
+  state.retention.serve(now, end, last_time_ms, state.clock_behind_ms);
   if (!state.witnessed) state.mark_at_ms = now.boot_ms + context.options.idle_mark_ms;
   state.deliveries.start();
   state.checkers.start();
@@ -219,6 +248,7 @@ void BrokerCore::tick(Now now) {
   auto& context = state.context;
   context.clock.advance(now);
   context.wheel.expire(context.now_ms(), [&](TimerHook& hook) { state.fire(hook); });
+  state.retention.tick(now);
   state.flush();
   if (now.boot_ms >= state.mark_at_ms) propose_mark();
 }
@@ -229,7 +259,7 @@ std::int64_t BrokerCore::next_tick_ms() const {
   if (const std::int64_t due = context.wheel.next_due_ms(); due != TimerWheel::kNever) {
     next = std::min(next, context.clock.boot_at(due));
   }
-  if (context.checkpoint.behind() && !context.checkpoint.writing()) {
+  if (state_->wants_checkpoint() && !context.checkpoint.writing()) {
     next = std::min(next, state_->checkpoint_at_ms);
   }
   return next;
@@ -262,7 +292,9 @@ Result<void> BrokerCore::State::apply(const store::EntryView& entry,
 
 Result<bool> BrokerCore::State::apply_record(const Applying& applying) {
   using store::RecordType;
-  switch (applying.record.header.type) {
+  const RecordType type = applying.record.header.type;
+  if (type != RecordType::kMark && type != RecordType::kRetain) retention.changed();
+  switch (type) {
     case RecordType::kMark:
       return true;
     case RecordType::kConfig: {
@@ -293,9 +325,27 @@ Result<bool> BrokerCore::State::apply_record(const Applying& applying) {
     case RecordType::kLeaseExpired:
       return deliveries.apply_settle(applying);
     case RecordType::kRetain:
-      return false;
+      return apply_retain(applying);
   }
   return false;
+}
+
+bool BrokerCore::State::apply_retain(const Applying& applying) {
+  const auto& header = applying.record.header;
+  const auto retain = store::decode<store::RetainExtension>(header, applying.record.extension);
+  Topic* topic = topics.find(header.topic);
+  if (!retain || (topic == nullptr && !retain->floors.empty())) return false;
+  for (const store::RetainFloor& floor : retain->floors) {
+    if (floor.queue >= topic->queues.size()) return false;
+    topics.raise_first(*topic, floor.queue, floor.first);
+    deliveries.lose_below_first(*topic, floor.queue);
+  }
+  if (retain->horizon > context.horizon) {
+    context.horizon = retain->horizon;
+    config_dirty = true;
+  }
+  if (context.serving) retention.applied(retain->horizon);
+  return true;
 }
 
 // --- the log ---
@@ -326,7 +376,7 @@ bool BrokerCore::must_pause_reading() const {
 
 bool BrokerCore::checkpoint_due() const {
   const auto& context = state_->context;
-  if (context.checkpoint.writing() || !context.checkpoint.behind()) return false;
+  if (context.checkpoint.writing() || !state_->wants_checkpoint()) return false;
   if (context.checkpoint.lag_bytes() >= context.options.checkpoint_bytes) return true;
   return context.serving && context.clock.boot_ms() >= state_->checkpoint_at_ms;
 }
@@ -335,6 +385,8 @@ std::unique_ptr<store::IndexBatch> BrokerCore::take_checkpoint() {
   auto& state = *state_;
   auto& context = state.context;
   TALLY_CHECK(!context.checkpoint.writing());
+  if (state.retention.base_due()) state.retention.base_taken();
+  if (context.serving) state.save_clock();
   if (state.config_dirty || context.checkpoint.first()) state.collect_config();
   state.topics.collect();
   state.deliveries.collect();
@@ -349,10 +401,9 @@ void BrokerCore::checkpoint_done() {
   state_->transactions.checkpoint_done();
 }
 
-bool BrokerCore::base_due() const { return false; }
-void BrokerCore::base_written(const KnownBase&) {}
-void BrokerCore::base_failed() {}
-void BrokerCore::bases(std::vector<KnownBase>) {}
+bool BrokerCore::base_due() const { return state_->retention.base_due(); }
+void BrokerCore::base_written(const KnownBase& base) { state_->retention.base_written(base); }
+void BrokerCore::base_failed() { state_->retention.base_failed(); }
 void BrokerCore::set_space(store::Space) {}
 
 // --- stop ---
@@ -373,6 +424,14 @@ void BrokerCore::propose_mark() {
 
 Effects& BrokerCore::effects() { return state_->context.effects; }
 EntryIndex BrokerCore::applied() const { return state_->context.applied; }
-BrokerCore::Counters BrokerCore::counters() const { return state_->context.counters; }
+
+BrokerCore::Counters BrokerCore::counters() const {
+  Counters counters = state_->context.counters;
+  counters.horizon = state_->context.horizon.value;
+  const std::int64_t behind_ms = state_->retention.clock_behind_ms();
+  counters.retention_clock_behind_ms =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(0, behind_ms));
+  return counters;
+}
 
 }  // namespace tally::broker

@@ -32,6 +32,9 @@ class BrokerCore {
   Result<void> replay(const store::EntryView& entry);
   /// The bases that exist, ascending. Once, before serve().
   void bases(std::vector<KnownBase> existing);
+  /// After the last replay(): DATA_DAMAGED when what was restored lacks messages that are kept. So it is when a base was
+  /// restored that is newer than the log's horizon.
+  Result<void> complete() const;
   /// Ends the start: the next entry begins at `end`. Proposes Config when the options differ from the logged ones.
   void serve(Now now, EntryIndex last_index, Lsn end, std::int64_t last_time_ms);
 
@@ -88,6 +91,11 @@ class BrokerCore {
                   settles = 0, expired_leases = 0;
     std::uint64_t checks_sent = 0, checks_delivered = 0, overloaded = 0;
     std::uint64_t pending = 0, parked = 0;
+    std::uint64_t lost = 0;       ///< messages that groups lost by retention, since the start
+    std::uint64_t disk_full = 0;  ///< requests refused for want of space
+    std::uint64_t bases_unreadable = 0;  ///< that retention wanted to read
+    std::uint64_t horizon = 0;           ///< LSN: decisions of ENDs before it are not known
+    std::uint64_t retention_clock_behind_ms = 0;
   };
   Counters counters() const;
 

@@ -38,6 +38,11 @@ bool Deliveries::apply_group_change(const Applying& applying) {
   if (subscription == nullptr) {
     subscription = &make(*group, *topic);
     new_subscriptions_.push_back(subscription);
+    for (std::uint32_t at = 0; at < topic->queues.size(); ++at) {
+      if (topic->queues[at].first == 0) continue;
+      subscription->queues[at].progress.start_at(topic->queues[at].first);
+      mark_dirty(*subscription, at);
+    }
   }
   if (!context_.serving) return true;
   in_flight_.erase(change->name);
@@ -82,7 +87,8 @@ void Deliveries::admit_list(const Waiter& waiter, const ListGroupsRequest& reque
                                .dead_lettered = progress.dead_lettered(),
                                .unsettled = next - progress.floor() -
                                             progress.settled_above_floor() +
-                                            progress.retries().size()});
+                                            progress.retries().size(),
+                               .lost = progress.lost()});
       }
     }
     std::sort(info.queues.begin(), info.queues.end(), [](const auto& a, const auto& b) {

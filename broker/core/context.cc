@@ -21,6 +21,11 @@ bool Context::takes_messages(const Waiter& waiter) {
     refuse(waiter, ErrorCode::kShuttingDown, "the broker is stopping");
     return false;
   }
+  if (!full.empty()) {
+    ++counters.disk_full;
+    refuse(waiter, ErrorCode::kDiskFull, full);
+    return false;
+  }
   if (proposals.bytes_in_flight() >= options.log_bytes_in_flight_max ||
       checkpoint.lag_bytes() >= options.checkpoint_lag_bytes_max) {
     ++counters.overloaded;

@@ -23,10 +23,11 @@ class Loads {
   explicit Loads(Effects& effects) : effects_(effects) {}
   void get(std::string key, Then then) { scan(std::move(key), {}, 1, std::move(then)); }
   void scan(std::string from, std::string to, std::uint32_t limit, Then then) {
-    const std::uint64_t ticket = next_ticket_++;
-    waiting_.emplace(ticket, std::move(then));
-    effects_.loads.push_back(
-        {.ticket = ticket, .from = std::move(from), .to = std::move(to), .limit = limit});
+    ask({.from = std::move(from), .to = std::move(to), .limit = limit}, std::move(then));
+  }
+  void scan_base(Lsn base, std::string from, std::string to, Then then) {
+    ask({.base = base, .from = std::move(from), .to = std::move(to), .limit = UINT32_MAX},
+        std::move(then));
   }
   void loaded(Loaded&& values) {
     auto node = waiting_.extract(values.ticket);
@@ -35,6 +36,12 @@ class Loads {
   bool idle() const { return waiting_.empty(); }
 
  private:
+  void ask(Load&& load, Then then) {
+    load.ticket = next_ticket_++;
+    waiting_.emplace(load.ticket, std::move(then));
+    effects_.loads.push_back(std::move(load));
+  }
+
   Effects& effects_;
   std::uint64_t next_ticket_ = 1;
   std::unordered_map<std::uint64_t, Then> waiting_{};
@@ -63,9 +70,11 @@ struct Context {
   Checkpoint checkpoint{log};
   store::ConfigExtension config{};  ///< as logged; what apply reads
   EntryIndex applied{};
+  Lsn horizon{};  ///< decisions of ENDs before it are no longer known
   BrokerCore::Counters counters{};
   bool serving = false;
   bool draining = false;
+  std::string full{};  ///< why the log has no room for new messages; empty: it has
 };
 
 /// A record as apply sees it: its place in time and who waits for it.

@@ -178,10 +178,7 @@ bool Deliveries::settle_item(Subscription& subscription, const store::SettleEntr
       mix(static_cast<std::uint64_t>(subscription.topic.uid.value) << 32 | item.queue);
   const std::uint64_t next = subscription.topic.queues[item.queue].next;
   const bool accepted = queue.progress.settle(item, next, time_ms, context_.config, hash);
-  if (accepted && !queue.dirty) {
-    queue.dirty = true;
-    dirty_.emplace_back(&subscription, item.queue);
-  }
+  if (accepted) mark_dirty(subscription, item.queue);
   if (!context_.serving) return accepted;
 
   const auto settling = queue.settling.find(item.offset);
@@ -200,6 +197,34 @@ bool Deliveries::settle_item(Subscription& subscription, const store::SettleEntr
     queue.returned.insert(item.offset);  // its lease ended while this settle was in flight
   }
   return accepted;
+}
+
+void Deliveries::mark_dirty(Subscription& subscription, std::uint32_t queue) {
+  if (std::exchange(subscription.queues[queue].dirty, true)) return;
+  dirty_.emplace_back(&subscription, queue);
+}
+
+void Deliveries::lose_below_first(Topic& topic, std::uint32_t at) {
+  const std::uint64_t first = topic.queues[at].first;
+  for (Subscription* subscription : topic.subscribers) {
+    QueueDelivery& queue = subscription->queues[at];
+    const std::uint64_t lost_before = queue.progress.lost();
+    const auto& retries = queue.progress.retries();
+    const bool retries_lost = !retries.empty() && retries.begin()->first < first;
+    if (!queue.progress.lose_below(first)) continue;
+    context_.counters.lost += queue.progress.lost() - lost_before;
+    mark_dirty(*subscription, at);
+    if (!context_.serving) continue;
+    queue.cursor = std::max(queue.cursor, first);
+    queue.returned.erase(queue.returned.begin(), queue.returned.lower_bound(first));
+    std::erase_if(queue.leases, [&](const auto& lease) { return lease.first < first; });
+    if (retries_lost) {
+      std::erase_if(subscription->retry_due, [&](const Subscription::Due& due) {
+        return std::get<1>(due) == at && std::get<2>(due) < first;
+      });
+    }
+    queue_pump(*subscription);
+  }
 }
 
 // --- leases ---

@@ -94,6 +94,8 @@ class Deliveries {
 
   bool apply_group_change(const Applying& applying);
   bool apply_settle(const Applying& applying);
+  /// After Retain: groups give up what their queue no longer keeps.
+  void lose_below_first(Topic& topic, std::uint32_t queue);
 
   void lease_due(Lease& lease);
   void receive_due(WaitingReceive& receive);
@@ -127,6 +129,7 @@ class Deliveries {
   void settle_in_flight(Subscription& subscription, const std::vector<store::SettleEntry>& items);
   bool settle_item(Subscription& subscription, const store::SettleEntry& item,
                    std::int64_t time_ms);
+  void mark_dirty(Subscription& subscription, std::uint32_t queue);
   void propose_expired(Subscription& subscription);
 
   Context& context_;

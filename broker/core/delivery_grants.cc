@@ -144,11 +144,13 @@ void Deliveries::load_block(Subscription& subscription, std::uint32_t queue, std
   context_.loads.get(keys::block(context_.shard, key.topic, key.queue, key.number),
                      [this, key, &subscription](StoredPairs&& found) {
                        subscription.loading.erase(key);
+                       queue_pump(subscription);
+                       const Queue& from = subscription.topic.queues[key.queue.value];
+                       if (from.first >= (key.number + 1) * kBlockOffsets) return;  // gone by now
                        auto block =
                            found.empty() ? std::nullopt : decode_block(found.front().second);
                        TALLY_CHECK(block.has_value());
                        topics_.blocks().insert_loaded(key, std::move(*block));
-                       queue_pump(subscription);
                      });
 }
 

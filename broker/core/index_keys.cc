@@ -3,6 +3,16 @@
 namespace tally::broker::keys {
 namespace {
 
+constexpr char kHexId = 1;
+constexpr char kTextId = 2;
+constexpr std::size_t kHexDigits = 32;
+
+/// Of a lower-case hexadecimal digit; -1 for anything else.
+int nibble(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
 void put(std::string& out, std::uint64_t value, int bytes) {
   for (int shift = (bytes - 1) * 8; shift >= 0; shift -= 8) {
     out.push_back(static_cast<char>(value >> shift & 0xFF));
@@ -69,10 +79,36 @@ std::string progress(ShardId shard, GroupUid group, TopicUid topic, QueueId queu
   return key;
 }
 
+std::string id_form(std::string_view id) {
+  std::string form(1, kHexId);
+  if (id.size() == kHexDigits) {
+    for (std::size_t i = 0; i < kHexDigits; i += 2) {
+      const int high = nibble(id[i]), low = nibble(id[i + 1]);
+      if (high < 0 || low < 0) break;
+      form.push_back(static_cast<char>(high << 4 | low));
+    }
+  }
+  if (form.size() == 1 + kHexDigits / 2) return form;
+  form.assign(1, kTextId);
+  return form.append(id);
+}
+
+std::optional<std::string> id_of_form(std::string_view form) {
+  if (form.size() < 2) return std::nullopt;
+  const std::string_view id = form.substr(1);
+  if (form.front() == kTextId) return std::string(id);
+  if (form.front() != kHexId || id.size() != kHexDigits / 2) return std::nullopt;
+  std::string text;
+  for (const char byte : id) {
+    for (const int shift : {4, 0}) {
+      text.push_back("0123456789abcdef"[static_cast<std::uint8_t>(byte) >> shift & 0x0F]);
+    }
+  }
+  return text;
+}
+
 std::string transaction(ShardId shard, Kind kind, std::string_view id) {
-  std::string key = begin(shard, kind, id.size());
-  key.append(id);
-  return key;
+  return begin(shard, kind, 0).append(id_form(id));
 }
 
 }  // namespace tally::broker::keys

@@ -10,7 +10,11 @@
 //   r  group u32, topic u32, queue u32  progress of the group
 //   p  transaction id                   open transaction
 //   d  transaction id                   decided transaction
+//
+// A transaction id of 32 lower-case hexadecimal digits, the form that SDKs make, stands as 1 and its 16 bytes; any other one
+// as 2 and its text. So the former sort before the latter, and each like their ids.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tally/ids.hpp>
@@ -42,6 +46,10 @@ std::string group(ShardId shard, GroupUid group);
 std::string subscription(ShardId shard, GroupUid group, TopicUid topic);
 std::string progress(ShardId shard, GroupUid group, TopicUid topic, QueueId queue);
 std::string transaction(ShardId shard, Kind kind, std::string_view id);
+/// The form of a transaction id within keys: ids sort by it.
+std::string id_form(std::string_view id);
+/// The id that an id_form() stands for; nothing when it is none.
+std::optional<std::string> id_of_form(std::string_view form);
 
 /// Reads a key's integers behind shard and letter, in their order.
 class KeyReader {

@@ -1,5 +1,7 @@
 #include "broker/core/progress.h"
 
+#include <algorithm>
+#include <iterator>
 #include <tally/error.hpp>
 
 #include "broker/core/backoff.h"
@@ -59,6 +61,26 @@ void Progress::mark_settled(std::uint64_t offset) {
   ranges_.emplace_hint(after, offset, end);
 }
 
+bool Progress::lose_below(std::uint64_t first) {
+  const std::uint64_t floor_before = floor_;
+  const std::uint64_t lost_before = lost_;
+  if (floor_ < first) {
+    lost_ += first - floor_;
+    floor_ = first;
+    while (!ranges_.empty() && ranges_.begin()->first <= floor_) {
+      const auto [from, end] = *ranges_.begin();
+      lost_ -= std::min(end, first) - from;
+      settled_count_ -= end - from;
+      floor_ = std::max(floor_, end);
+      ranges_.erase(ranges_.begin());
+    }
+  }
+  const auto kept = retries_.lower_bound(first);
+  lost_ += static_cast<std::uint64_t>(std::distance(retries_.begin(), kept));
+  retries_.erase(retries_.begin(), kept);
+  return floor_ != floor_before || lost_ != lost_before;
+}
+
 std::uint64_t Progress::first_unsettled(std::uint64_t offset) const {
   if (offset < floor_) offset = floor_;
   const auto after = ranges_.upper_bound(offset);
@@ -75,6 +97,7 @@ std::string Progress::encode() const {
   std::string value;
   put_varint(value, floor_);
   put_varint(value, dead_lettered_);
+  put_varint(value, lost_);
   put_varint(value, ranges_.size());
   std::uint64_t before = floor_;
   for (const auto& [first, end] : ranges_) {
@@ -96,6 +119,7 @@ std::optional<Progress> Progress::decode(std::string_view value) {
   Progress progress;
   progress.floor_ = get_varint(in);
   progress.dead_lettered_ = get_varint(in);
+  progress.lost_ = get_varint(in);
   std::uint64_t before = progress.floor_;
   for (std::uint64_t left = get_varint(in); left > 0 && in.ok(); --left) {
     const std::uint64_t first = before + get_varint(in);

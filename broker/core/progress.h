@@ -27,12 +27,19 @@ class Progress {
   bool settle(const store::SettleEntry& item, std::uint64_t next, std::int64_t time_ms,
               const store::ConfigExtension& config, std::uint64_t hash);
 
+  /// Nothing below `first` is kept any more: gives up what is unsettled there and counts it as lost.
+  /// Whether anything changed.
+  bool lose_below(std::uint64_t first);
+  /// A group that begins now reads from here.
+  void start_at(std::uint64_t first) { floor_ = first; }
+
   /// The first offset at or after `offset` that was never settled.
   std::uint64_t first_unsettled(std::uint64_t offset) const;
 
   std::uint64_t floor() const { return floor_; }
   std::uint64_t settled_above_floor() const { return settled_count_; }
   std::uint64_t dead_lettered() const { return dead_lettered_; }
+  std::uint64_t lost() const { return lost_; }
   const std::map<std::uint64_t, Retry>& retries() const { return retries_; }
   /// The attempt that a delivery of this unsettled offset has.
   std::uint32_t attempt(std::uint64_t offset) const;
@@ -47,6 +54,7 @@ class Progress {
   std::uint64_t floor_ = 0;
   std::uint64_t settled_count_ = 0;  ///< offsets in ranges_
   std::uint64_t dead_lettered_ = 0;
+  std::uint64_t lost_ = 0;                           ///< neither settled nor kept any longer
   std::map<std::uint64_t, std::uint64_t> ranges_{};  ///< settled [first, second), above the floor
   std::map<std::uint64_t, Retry> retries_{};
 };

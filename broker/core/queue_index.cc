@@ -10,9 +10,10 @@ std::uint32_t MessageRef::record_bytes() const {
   return static_cast<std::uint32_t>(store::kRecordHeaderBytes) + extension_bytes + block_bytes;
 }
 
-std::string encode_block(std::span<const MessageRef> messages) {
+std::string encode_block(std::uint32_t start, std::span<const MessageRef> messages) {
   std::string value;
-  value.reserve(messages.size() * 12 + 2);
+  value.reserve(messages.size() * 12 + 4);
+  put_varint(value, start);
   put_varint(value, messages.size());
   std::uint64_t before = 0;
   for (const MessageRef& message : messages) {
@@ -25,13 +26,15 @@ std::string encode_block(std::span<const MessageRef> messages) {
   return value;
 }
 
-std::optional<std::vector<MessageRef>> decode_block(std::string_view value) {
+std::optional<QueueBlock> decode_block(std::string_view value) {
   ByteReader in(value);
+  const std::uint64_t start = get_varint(in);
   const std::uint64_t count = get_varint(in);
-  if (count > kBlockOffsets) return std::nullopt;
-  std::vector<MessageRef> messages(count);
+  if (start >= kBlockOffsets || count > kBlockOffsets - start) return std::nullopt;
+  QueueBlock block{.start = static_cast<std::uint32_t>(start),
+                   .messages = std::vector<MessageRef>(count)};
   std::uint64_t before = 0;
-  for (MessageRef& message : messages) {
+  for (MessageRef& message : block.messages) {
     before += static_cast<std::uint64_t>(get_signed_varint(in));
     message.lsn = Lsn(before);
     message.block_bytes = get_varint32(in);
@@ -39,7 +42,7 @@ std::optional<std::vector<MessageRef>> decode_block(std::string_view value) {
     message.tag_hash = in.get<std::uint32_t>();
   }
   if (!in.done()) return std::nullopt;
-  return messages;
+  return block;
 }
 
 std::size_t BlockKeyHash::operator()(const BlockKey& key) const noexcept {
@@ -47,30 +50,44 @@ std::size_t BlockKeyHash::operator()(const BlockKey& key) const noexcept {
   return mix(mix(queue) ^ key.number);
 }
 
-void BlockCache::insert_unsaved(const BlockKey& key, std::vector<MessageRef>&& messages) {
-  unsaved_.push_back(Block{.key = key, .messages = std::move(messages), .clean = false});
-  blocks_[key] = std::prev(unsaved_.end());
+void BlockCache::insert(Blocks& to, const BlockKey& key, QueueBlock&& block) {
+  to.push_back(Cached{.key = key, .block = std::move(block), .in = &to});
+  blocks_[key] = std::prev(to.end());
 }
 
-void BlockCache::insert_loaded(const BlockKey& key, std::vector<MessageRef>&& messages) {
+void BlockCache::insert_unsaved(const BlockKey& key, QueueBlock&& block) {
+  insert(unsaved_, key, std::move(block));
+}
+
+void BlockCache::insert_loaded(const BlockKey& key, QueueBlock&& block) {
   if (blocks_.contains(key)) return;
-  clean_.push_back(Block{.key = key, .messages = std::move(messages), .clean = true});
-  blocks_[key] = std::prev(clean_.end());
+  insert(clean_, key, std::move(block));
   evict();
 }
 
-const std::vector<MessageRef>* BlockCache::find(const BlockKey& key) {
-  auto found = blocks_.find(key);
+const QueueBlock* BlockCache::find(const BlockKey& key) {
+  const auto found = blocks_.find(key);
   if (found == blocks_.end()) return nullptr;
-  if (found->second->clean) clean_.splice(clean_.end(), clean_, found->second);
-  return &found->second->messages;
+  if (found->second->in == &clean_) clean_.splice(clean_.end(), clean_, found->second);
+  return &found->second->block;
 }
 
-void BlockCache::checkpoint_taken() { being_saved_.splice(being_saved_.end(), unsaved_); }
+void BlockCache::erase(const BlockKey& key) {
+  const auto found = blocks_.find(key);
+  if (found == blocks_.end()) return;
+  found->second->in->erase(found->second);
+  blocks_.erase(found);
+}
+
+void BlockCache::move_all(Blocks& from, Blocks& to) {
+  for (Cached& cached : from) cached.in = &to;
+  to.splice(to.end(), from);
+}
+
+void BlockCache::checkpoint_taken() { move_all(unsaved_, being_saved_); }
 
 void BlockCache::checkpoint_done() {
-  for (Block& block : being_saved_) block.clean = true;
-  clean_.splice(clean_.end(), being_saved_);
+  move_all(being_saved_, clean_);
   evict();
 }
 

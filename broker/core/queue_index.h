@@ -3,8 +3,9 @@
 //
 // The block that still grows belongs to its queue (Topics). Full ones live here: those that no checkpoint holds yet, and
 // up to kCleanBlocksMax others, least recently used ones going first. What is not here is loaded from the index.
-// Block value: varint count, then per message: signed varint LSN minus the LSN before (first: the LSN), varint block bytes,
-// varint extension bytes, u32 tag hash.
+// Block value: varint number of its first message within the 256, varint count, then per message: signed varint LSN minus
+// the LSN before (first: the LSN), varint block bytes, varint extension bytes, u32 tag hash. A block begins in its middle
+// when what stands before was gone already as it began.
 
 #include <cstdint>
 #include <list>
@@ -31,8 +32,19 @@ struct MessageRef {
   bool operator==(const MessageRef&) const = default;
 };
 
-std::string encode_block(std::span<const MessageRef> messages);
-std::optional<std::vector<MessageRef>> decode_block(std::string_view value);
+/// Consecutive messages of one block.
+struct QueueBlock {
+  std::uint32_t start = 0;  ///< number of the first one within the block
+  std::vector<MessageRef> messages{};
+  /// Null when it is not in here.
+  const MessageRef* find(std::uint64_t offset) const {
+    const std::uint64_t at = offset % kBlockOffsets - start;  // wraps around below the start
+    return at < messages.size() ? &messages[at] : nullptr;
+  }
+  bool operator==(const QueueBlock&) const = default;
+};
+std::string encode_block(std::uint32_t start, std::span<const MessageRef> messages);
+std::optional<QueueBlock> decode_block(std::string_view value);
 
 struct BlockKey {
   TopicUid topic{};
@@ -47,10 +59,11 @@ struct BlockKeyHash {
 class BlockCache {
  public:
   /// A full block that the next checkpoint will hold.
-  void insert_unsaved(const BlockKey& key, std::vector<MessageRef>&& messages);
-  void insert_loaded(const BlockKey& key, std::vector<MessageRef>&& messages);
+  void insert_unsaved(const BlockKey& key, QueueBlock&& block);
+  void insert_loaded(const BlockKey& key, QueueBlock&& block);
   /// Null when it must be loaded. Valid until the next call.
-  const std::vector<MessageRef>* find(const BlockKey& key);
+  const QueueBlock* find(const BlockKey& key);
+  void erase(const BlockKey& key);
   /// Unsaved blocks are in the checkpoint that was taken …
   void checkpoint_taken();
   /// … and that is written now.
@@ -58,12 +71,14 @@ class BlockCache {
   std::size_t clean_blocks() const { return clean_.size(); }
 
  private:
-  struct Block {
+  struct Cached {
     BlockKey key;
-    std::vector<MessageRef> messages;
-    bool clean = false;
+    QueueBlock block;
+    std::list<Cached>* in;
   };
-  using Blocks = std::list<Block>;
+  using Blocks = std::list<Cached>;
+  void insert(Blocks& to, const BlockKey& key, QueueBlock&& block);
+  static void move_all(Blocks& from, Blocks& to);
   void evict();
 
   Blocks clean_;  ///< least recently used first

@@ -20,6 +20,16 @@ Result<void> restore_rows(const Context& context, const store::IndexView& index,
                std::string("the index has a row of kind '") + kind + "' that does not decode");
 }
 
+std::optional<QueueRow> decode_queue(std::string_view value) {
+  ByteReader in(value);
+  QueueRow row;
+  row.next = get_varint(in);
+  row.first = get_varint(in);
+  row.erased = get_varint(in);
+  if (!in.done() || row.first > row.next) return std::nullopt;
+  return row;
+}
+
 Topic* Topics::find(std::string_view name) {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : found->second;
@@ -29,39 +39,50 @@ Topic* Topics::find(TopicUid uid) {
   return uid.value < by_uid_.size() ? by_uid_[uid.value].get() : nullptr;
 }
 
-Topic& Topics::make(TopicUid uid, std::string_view name, std::uint32_t queues) {
+Topic& Topics::make(TopicUid uid, std::string_view name, std::uint32_t queues,
+                    std::int64_t retention_ms) {
   if (by_uid_.size() <= uid.value) by_uid_.resize(uid.value + 1);
   auto& topic = by_uid_[uid.value];
   topic = std::make_unique<Topic>();
   topic->uid = uid;
   topic->name = name;
+  topic->retention_ms = retention_ms;
   topic->queues.resize(queues);
+  if (retention_ms != 0) with_retention_.push_back(topic.get());
   by_name_.emplace(topic->name, topic.get());
   newest_uid_ = std::max(newest_uid_, uid.value);
   return *topic;
 }
 
 TopicInfo Topics::info(const Topic& topic) {
-  TopicInfo info{.uid = topic.uid, .name = topic.name, .queues = {}};
+  TopicInfo info{
+      .uid = topic.uid, .name = topic.name, .queues = {}, .retention_ms = topic.retention_ms};
   for (std::uint32_t i = 0; i < topic.queues.size(); ++i) {
+    const Queue& queue = topic.queues[i];
     info.queues.push_back(
-        {.queue = QueueId(i), .first = Offset(0), .next = Offset(topic.queues[i].next)});
+        {.queue = QueueId(i), .first = Offset(queue.first), .next = Offset(queue.next)});
   }
   return info;
 }
 
 void Topics::admit_create(const Waiter& waiter, const CreateTopicRequest& request) {
+  if (request.retention_ms > context_.options.retention_ms) {
+    return context_.refuse(waiter, ErrorCode::kOutOfRange,
+                           "a topic's retention is at most the broker's, " +
+                               std::to_string(context_.options.retention_ms) + " ms");
+  }
   if (find(request.topic) == nullptr &&
       by_name_.size() + in_flight_ >= context_.options.topics_max) {
     return context_.refuse(waiter, ErrorCode::kTooManyTopics,
                            "there are " + std::to_string(by_name_.size()) + " topics");
   }
   ++in_flight_;
-  context_.proposals.propose(
-      waiter, context_.now_ms(), TopicUid(++newest_uid_), 0,
-      store::TopicChangeExtension{
-          .queues = request.queues != 0 ? request.queues : limits::kQueuesDefault,
-          .name = request.topic});
+  const store::TopicChangeExtension change{
+      .queues = request.queues != 0 ? request.queues : limits::kQueuesDefault,
+      .name = request.topic,
+      .retention_ms = request.retention_ms};
+  context_.proposals.propose(waiter, context_.now_ms(), TopicUid(++newest_uid_), change.flags(),
+                             change);
 }
 
 bool Topics::apply_create(const Applying& applying) {
@@ -71,12 +92,16 @@ bool Topics::apply_create(const Applying& applying) {
   if (context_.serving) --in_flight_;
   Topic* topic = find(change->name);
   if (topic == nullptr) {
-    topic = &make(header.topic, change->name, change->queues);
+    topic = &make(header.topic, change->name, change->queues, change->retention_ms);
     new_topics_.push_back(topic);
-  } else if (topic->queues.size() != change->queues) {
-    context_.refuse(
-        applying.waiter, ErrorCode::kTopicExists,
-        "topic " + topic->name + " has " + std::to_string(topic->queues.size()) + " queues");
+  } else if (topic->queues.size() != change->queues ||
+             topic->retention_ms != change->retention_ms) {
+    const std::string retention =
+        topic->retention_ms == 0 ? "the broker's retention"
+                                 : "a retention of " + std::to_string(topic->retention_ms) + " ms";
+    context_.refuse(applying.waiter, ErrorCode::kTopicExists,
+                    "topic " + topic->name + " has " + std::to_string(topic->queues.size()) +
+                        " queues and " + retention);
     return true;
   }
   if (applying.waiter.session.value != 0) {
@@ -153,15 +178,13 @@ Topics::Place Topics::publish(Topic& topic, const MessageRef& message, std::uint
   queue.tail.push_back(message);
   ++queue.next;
   ++topic.published;
-  if (!queue.dirty) {
-    queue.dirty = true;
-    dirty_.emplace_back(&topic, at);
-  }
-  if (queue.tail.size() == kBlockOffsets) {
+  mark_dirty(topic, at);
+  if (queue.next % kBlockOffsets == 0) {
     const BlockKey key{topic.uid, QueueId(at), place.offset.value / kBlockOffsets};
+    const auto start = static_cast<std::uint32_t>(kBlockOffsets - queue.tail.size());
     context_.checkpoint.put(keys::block(context_.shard, key.topic, key.queue, key.number),
-                            encode_block(queue.tail));
-    blocks_.insert_unsaved(key, std::move(queue.tail));
+                            encode_block(start, queue.tail));
+    blocks_.insert_unsaved(key, {.start = start, .messages = std::move(queue.tail)});
     queue.tail.clear();
   }
   if (!topic.touched && !topic.subscribers.empty()) {
@@ -173,19 +196,61 @@ Topics::Place Topics::publish(Topic& topic, const MessageRef& message, std::uint
 
 const MessageRef* Topics::locate(Topic& topic, std::uint32_t queue, std::uint64_t offset) {
   const Queue& at = topic.queues[queue];
+  TALLY_CHECK(offset >= at.first && offset < at.next);
   const std::uint64_t tail = at.next - at.tail.size();
   if (offset >= tail) return &at.tail[offset - tail];
   const auto* block = blocks_.find({topic.uid, QueueId(queue), offset / kBlockOffsets});
   if (block == nullptr) return nullptr;
-  TALLY_CHECK(offset % kBlockOffsets < block->size());
-  return &(*block)[offset % kBlockOffsets];
+  const MessageRef* message = block->find(offset);
+  TALLY_CHECK(message != nullptr);
+  return message;
+}
+
+void Topics::mark_dirty(Topic& topic, std::uint32_t queue) {
+  if (std::exchange(topic.queues[queue].dirty, true)) return;
+  dirty_.emplace_back(&topic, queue);
+}
+
+void Topics::raise_first(Topic& topic, std::uint32_t queue, std::uint64_t first) {
+  Queue& at = topic.queues[queue];
+  first = std::min(first, at.next);
+  if (first <= at.first) return;
+  const bool was_erasing = at.erased < at.first / kBlockOffsets;
+  at.first = first;
+  mark_dirty(topic, queue);
+  if (!was_erasing && at.erased < at.first / kBlockOffsets) to_erase_.emplace_back(&topic, queue);
+}
+
+void Topics::erase_blocks() {
+  for (std::size_t left = kErasedBlocksMax; left > 0 && !to_erase_.empty();) {
+    const auto [topic, at] = to_erase_.back();
+    Queue& queue = topic->queues[at];
+    mark_dirty(*topic, at);
+    for (; left > 0 && queue.erased < queue.first / kBlockOffsets; --left, ++queue.erased) {
+      const BlockKey key{topic->uid, QueueId(at), queue.erased};
+      context_.checkpoint.erase(keys::block(context_.shard, key.topic, key.queue, key.number));
+      blocks_.erase(key);
+    }
+    if (queue.erased == queue.first / kBlockOffsets) to_erase_.pop_back();
+  }
+}
+
+Result<void> Topics::complete() const {
+  for (const Gap& gap : gaps_) {
+    if (gap.topic->queues[gap.queue].first >= gap.end) continue;
+    return Error(ErrorCode::kDataDamaged,
+                 "messages of topic " + gap.topic->name + " are kept but cannot be located");
+  }
+  return {};
 }
 
 void Topics::collect() {
   auto& checkpoint = context_.checkpoint;
+  erase_blocks();
   for (const Topic* topic : new_topics_) {
     std::string value;
     put_varint(value, topic->queues.size());
+    put_varint(value, static_cast<std::uint64_t>(topic->retention_ms));
     value.append(topic->name);
     checkpoint.put(keys::topic(context_.shard, topic->uid), std::move(value));
   }
@@ -193,12 +258,15 @@ void Topics::collect() {
   for (const auto& [topic, at] : dirty_) {
     Queue& queue = topic->queues[at];
     queue.dirty = false;
-    std::string next;
-    put_varint(next, queue.next);
-    checkpoint.put(keys::queue(context_.shard, topic->uid, QueueId(at)), std::move(next));
+    std::string row;
+    put_varint(row, queue.next);
+    put_varint(row, queue.first);
+    put_varint(row, queue.erased);
+    checkpoint.put(keys::queue(context_.shard, topic->uid, QueueId(at)), std::move(row));
     if (queue.tail.empty()) continue;
+    const std::uint64_t start = (queue.next - queue.tail.size()) % kBlockOffsets;
     checkpoint.put(keys::block(context_.shard, topic->uid, QueueId(at), queue.next / kBlockOffsets),
-                   encode_block(queue.tail));
+                   encode_block(static_cast<std::uint32_t>(start), queue.tail));
   }
   dirty_.clear();
   blocks_.checkpoint_taken();
@@ -211,8 +279,9 @@ Result<void> Topics::restore(const store::IndexView& index) {
         const TopicUid uid(reader.u32());
         ByteReader in(value);
         const std::uint32_t queues = get_varint32(in);
+        const auto retention_ms = static_cast<std::int64_t>(get_varint(in));
         if (!reader.done() || !in.ok() || uid.value == 0 || queues == 0) return false;
-        make(uid, in.get_bytes(in.left()), queues);
+        make(uid, in.get_bytes(in.left()), queues, retention_ms);
         return true;
       }));
   std::vector<std::pair<Topic*, std::uint32_t>> with_tail;
@@ -220,14 +289,16 @@ Result<void> Topics::restore(const store::IndexView& index) {
       restore_rows(context_, index, 'n', [&](std::string_view key, std::string_view value) {
         keys::KeyReader reader(key);
         Topic* topic = find(TopicUid(reader.u32()));
-        const std::uint32_t queue = reader.u32();
-        ByteReader in(value);
-        const std::uint64_t next = get_varint(in);
-        if (!reader.done() || !in.done() || topic == nullptr || queue >= topic->queues.size())
-          return false;
-        topic->queues[queue].next = next;
-        topic->published += next;
-        if (next % kBlockOffsets != 0) with_tail.emplace_back(topic, queue);
+        const std::uint32_t at = reader.u32();
+        const auto row = decode_queue(value);
+        if (!reader.done() || !row || topic == nullptr || at >= topic->queues.size()) return false;
+        Queue& queue = topic->queues[at];
+        queue.next = row->next;
+        queue.first = row->first;
+        queue.erased = row->erased;
+        topic->published += queue.next;
+        if (queue.next % kBlockOffsets != 0) with_tail.emplace_back(topic, at);
+        if (queue.erased < queue.first / kBlockOffsets) to_erase_.emplace_back(topic, at);
         return true;
       }));
   for (const auto& [topic, at] : with_tail) {
@@ -235,12 +306,17 @@ Result<void> Topics::restore(const store::IndexView& index) {
     const std::string key =
         keys::block(context_.shard, topic->uid, QueueId(at), queue.next / kBlockOffsets);
     TALLY_TRY(auto value, index.get(key));
-    auto tail = value ? decode_block(*value) : std::nullopt;
-    if (!tail || tail->size() != queue.next % kBlockOffsets) {
-      return Error(ErrorCode::kDataDamaged,
-                   "the index lacks the newest block of a queue of " + topic->name);
+    if (!value) {  // a base holds no blocks
+      gaps_.push_back({topic, at, queue.next});
+      continue;
     }
-    queue.tail = std::move(*tail);
+    auto tail = decode_block(*value);
+    if (!tail || tail->start + tail->messages.size() != queue.next % kBlockOffsets) {
+      return Error(ErrorCode::kDataDamaged,
+                   "the newest block of a queue of " + topic->name + " does not decode");
+    }
+    queue.tail = std::move(tail->messages);
+    if (tail->start != 0) gaps_.push_back({topic, at, queue.next - queue.tail.size()});
   }
   return {};
 }

@@ -28,8 +28,12 @@ struct TextHash {
 template <typename Value>
 using TextMap = std::unordered_map<std::string, Value, TextHash, std::equal_to<>>;
 
+inline constexpr std::size_t kErasedBlocksMax = 1024;  ///< per checkpoint
+
 struct Queue {
+  std::uint64_t first = 0;  ///< earliest kept
   std::uint64_t next = 0;
+  std::uint64_t erased = 0;        ///< blocks before this one are no longer in the index
   std::vector<MessageRef> tail{};  ///< the block that grows: offsets next - tail.size() to next
   bool dirty = false;              ///< since the last checkpoint
 };
@@ -37,6 +41,8 @@ struct Queue {
 struct Topic {
   TopicUid uid{};
   std::string name{};
+  std::int64_t retention_ms = 0;  ///< 0: the broker's
+  Lsn retained{};                 ///< volatile: the newest base that its own retention looked at
   std::vector<Queue> queues{};
   std::uint64_t published = 0;               ///< in all queues; chooses the queue in turn
   std::vector<Subscription*> subscribers{};  ///< groups that read it
@@ -73,12 +79,23 @@ class Topics {
   const MessageRef* locate(Topic& topic, std::uint32_t queue, std::uint64_t offset);
   BlockCache& blocks() { return blocks_; }
 
+  /// From now on the queue begins at `first`, or where it did when that is later.
+  void raise_first(Topic& topic, std::uint32_t queue, std::uint64_t first);
+  /// Topics with a retention of their own.
+  const std::vector<Topic*>& with_retention() const { return with_retention_; }
+  /// DATA_DAMAGED when a message that is still kept cannot be located.
+  Result<void> complete() const;
+
   void collect();
   void checkpoint_done() { blocks_.checkpoint_done(); }
+  /// Rows of the index are left to be erased.
+  bool erasing() const { return !to_erase_.empty(); }
 
  private:
-  Topic& make(TopicUid uid, std::string_view name, std::uint32_t queues);
+  Topic& make(TopicUid uid, std::string_view name, std::uint32_t queues, std::int64_t retention_ms);
   static TopicInfo info(const Topic& topic);
+  void mark_dirty(Topic& topic, std::uint32_t queue);
+  void erase_blocks();
 
   Context& context_;
   BlockCache blocks_{};
@@ -88,8 +105,25 @@ class Topics {
   std::uint32_t in_flight_ = 0;                   ///< topics asked for and not applied yet
   std::vector<Topic*> touched_{};
   std::vector<Topic*> new_topics_{};
+  std::vector<Topic*> with_retention_{};
+  std::vector<std::pair<Topic*, std::uint32_t>> to_erase_{};  ///< queues, each once
+  struct Gap {
+    const Topic* topic;
+    std::uint32_t queue;
+    std::uint64_t end;
+  };
+  std::vector<Gap>
+      gaps_{};  ///< restored without their newest block: nothing before `end` can be located
   std::vector<std::pair<Topic*, std::uint32_t>> dirty_{};  ///< queues
 };
+
+/// The row of a queue, as far as it is one value.
+struct QueueRow {
+  std::uint64_t next = 0;
+  std::uint64_t first = 0;
+  std::uint64_t erased = 0;
+};
+std::optional<QueueRow> decode_queue(std::string_view value);
 
 /// Restores every row of one kind; `read` says whether it understood the row.
 Result<void> restore_rows(

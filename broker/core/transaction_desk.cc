@@ -15,7 +15,9 @@ Waiter waiter_of(const Command& command, RequestKind kind) {
 }  // namespace
 
 TxEvent TransactionDesk::event_of(const Transaction& transaction, const HalfQuestion& half) {
-  if (transaction.state == TxState::kNone) return TxEvent::kPrepareNew;
+  if (transaction.state == TxState::kNone) {
+    return half.later ? TxEvent::kPrepareLater : TxEvent::kPrepareNew;
+  }
   if (transaction.group() != half.group) return TxEvent::kPrepareForeign;
   if (transaction.has(fingerprint(half.topic, half.number, half.digest)))
     return TxEvent::kPrepareSame;
@@ -33,6 +35,7 @@ TxEvent TransactionDesk::event_of(const Transaction* transaction,
   const bool has_handle = !end.handle.log.is_zero();
   if (transaction == nullptr || transaction->state == TxState::kNone) {
     if (has_handle && end.handle.log != context_.log) return TxEvent::kEndStaleHandle;
+    if (has_handle && end.handle.lsn < context_.horizon) return TxEvent::kEndExpired;
     return end.decision == Decision::kCommit ? TxEvent::kCommit : TxEvent::kRollback;
   }
   if (!end.group.empty() && end.group != transaction->group()) return TxEvent::kEndForeign;
@@ -55,7 +58,7 @@ Error TransactionDesk::error_for(const Transaction* transaction, TxAnswer answer
       text.append(" with ").append(std::to_string(transaction->halves.size())).append(" messages");
     }
   } else {
-    text.append(" is not known");
+    text.append(answer == TxAnswer::kExpired ? " is no longer known" : " is not known");
   }
   Error error(*error_of(answer), std::move(text));
   if (answer == TxAnswer::kConflict && transaction != nullptr &&
@@ -114,7 +117,8 @@ void TransactionDesk::prepare(const Waiter& waiter, Command& command, const stor
       .transaction = request.transaction,
       .group = request.group,
       .client = client_of(sessions_, command.session),
-      .fresh = unknown};
+      .fresh = unknown,
+      .later = transaction->pins > 1 || transaction->state != TxState::kNone};
   context_.proposals.propose(waiter, context_.now_ms(), topic->uid, half.flags(), half,
                              command.block, command.block_checksum);
   context_.proposals.keep(bytes);
@@ -182,7 +186,8 @@ Result<bool> TransactionDesk::apply_half(const Applying& applying, const store::
                                                        .topic = header.topic,
                                                        .number = half->message,
                                                        .digest = half->content_digest,
-                                                       .block_bytes = header.block_bytes}));
+                                                       .block_bytes = header.block_bytes,
+                                                       .later = half->later}));
   if (row.answer == TxAnswer::kStored) store_half(*transaction, *half, applying);
   transaction->state = row.next;
   answer_half(applying.waiter, *transaction, row.answer);
@@ -198,6 +203,7 @@ void TransactionDesk::store_half(Transaction& transaction, const store::HalfExte
     transaction.set_names(half.transaction, half.group, half.client);
     transaction.decided_by = {};
     transaction.decided_at_ms = 0;
+    transaction.decided_lsn = {};
     transaction.halves.clear();
     transaction.check_records.clear();
     transaction.reason.clear();
@@ -288,7 +294,7 @@ bool TransactionDesk::apply_end(const Applying& applying) {
   if (transaction == nullptr) return true;  // replay of one that was decided before the checkpoint
   const TxRow& row = rule(transaction->state, event_of(transaction, *end));
   if (row.answer == TxAnswer::kDecided) {
-    decide(*transaction, *end, applying.time_ms);
+    decide(*transaction, *end, applying);
   } else if (row.answer == TxAnswer::kConflict) {
     ++context_.counters.conflicts;
   }
@@ -299,12 +305,13 @@ bool TransactionDesk::apply_end(const Applying& applying) {
 }
 
 void TransactionDesk::decide(Transaction& transaction, const store::EndExtension& end,
-                             std::int64_t time_ms) {
+                             const Applying& applying) {
   --(transaction.state == TxState::kPending ? context_.counters.pending : context_.counters.parked);
   const bool commit = end.decision == Decision::kCommit;
   transaction.state = commit ? TxState::kCommitted : TxState::kRolledBack;
   transaction.decided_by = end.decider;
-  transaction.decided_at_ms = time_ms;
+  transaction.decided_at_ms = applying.time_ms;
+  transaction.decided_lsn = applying.record.header.lsn;
   transaction.reason = end.reason;
   auto& halves = transaction.halves;
   if (halves.size() > 1) {

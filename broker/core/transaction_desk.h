@@ -47,6 +47,7 @@ class TransactionDesk {
     std::uint32_t number = 0;
     std::uint64_t digest = 0;
     std::uint64_t block_bytes = 0;
+    bool later = false;  ///< its transaction was known, or under way, when it was admitted
   };
   void prepare(const Waiter& waiter, Command& command, const store::Keepalive& bytes,
                LookedUp looked_up);
@@ -62,7 +63,7 @@ class TransactionDesk {
   Error error_for(const Transaction* transaction, TxAnswer answer, std::string_view id) const;
   void store_half(Transaction& transaction, const store::HalfExtension& half,
                   const Applying& applying);
-  void decide(Transaction& transaction, const store::EndExtension& end, std::int64_t time_ms);
+  void decide(Transaction& transaction, const store::EndExtension& end, const Applying& applying);
   void unpin_if_serving(Transaction& transaction);
 
   TransactionInfo info(const Transaction& transaction) const;

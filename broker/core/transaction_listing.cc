@@ -65,7 +65,10 @@ void TransactionDesk::admit_show(const Waiter& waiter, const ShowTransactionRequ
           if (found.empty()) {
             return context_.answer(waiter, error_for(nullptr, TxAnswer::kNotFound, id));
           }
-          TALLY_CHECK(decode_decided(id, found.front().second, decoded));
+          TALLY_CHECK(transactions_.read_decided(id, found.front().second, decoded));
+          if (decoded.state == TxState::kNone) {
+            return context_.answer(waiter, error_for(nullptr, TxAnswer::kNotFound, id));
+          }
           known = &decoded;
         }
         context_.answer(waiter, Response(ShowTransactionResponse{.transaction = info(*known)}));
@@ -96,62 +99,67 @@ void TransactionDesk::admit_list(const Waiter& waiter, ListTransactionsRequest&&
 }
 
 void TransactionDesk::finish_listing(Listing& listing) {
-  // Up to `bound` nothing is missing; empty: nothing is missing at all.
+  // Ids are compared as they sort in the index. Up to `bound` nothing is missing; empty: nothing is missing at all.
+  const std::string after = keys::id_form(listing.request.after);
   std::string bound;
   for (const StoredPairs* pairs : {&listing.open, &listing.decided}) {
     if (pairs->size() <= listing.limit) continue;
     const std::string_view last = keys::KeyReader(pairs->back().first).rest();
     if (bound.empty() || last < bound) bound = last;
   }
-  const auto covered = [&](std::string_view id) {
-    return id > listing.request.after && (bound.empty() || id <= bound);
+  const auto covered = [&](std::string_view form) {
+    return (listing.request.after.empty() || form > after) && (bound.empty() || form <= bound);
   };
 
   std::map<std::string, TransactionInfo, std::less<>> page;
-  const auto add = [&](const Transaction& transaction) {
+  const auto add = [&](std::string_view form, const Transaction& transaction) {
     if (listing.wants(transaction.state)) {
-      page.insert_or_assign(std::string(transaction.id()), info(transaction));
+      page.insert_or_assign(std::string(form), info(transaction));
     }
   };
   const auto add_rows = [&](const StoredPairs& rows, auto decode) {
     for (const auto& [key, row] : rows) {
-      const std::string_view id = keys::KeyReader(key).rest();
-      if (!covered(id)) continue;
-      const Transaction* resident = transactions_.find(id);
+      const std::string_view form = keys::KeyReader(key).rest();
+      if (!covered(form)) continue;
+      const auto id = keys::id_of_form(form);
+      TALLY_CHECK(id.has_value());
+      const Transaction* resident = transactions_.find(*id);
       Transaction decoded;
       if (resident == nullptr || resident->state == TxState::kNone) {
-        TALLY_CHECK(decode(id, row, decoded));
+        TALLY_CHECK(decode(*id, row, decoded));
         resident = &decoded;
       }
-      add(*resident);
+      add(form, *resident);
     }
   };
   add_rows(listing.open, decode_open);
-  add_rows(listing.decided, decode_decided);
-
-  std::vector<const Transaction*> unsaved;
-  transactions_.for_each_unsaved([&](const Transaction& transaction) {
-    if (listing.wants(transaction.state) && covered(transaction.id()))
-      unsaved.push_back(&transaction);
+  add_rows(listing.decided, [&](std::string_view id, std::string_view row, Transaction& to) {
+    return transactions_.read_decided(id, row, to);
   });
-  const auto by_id = [](const Transaction* a, const Transaction* b) { return a->id() < b->id(); };
+
+  std::vector<std::pair<std::string, const Transaction*>> unsaved;
+  transactions_.for_each_unsaved([&](const Transaction& transaction) {
+    if (!listing.wants(transaction.state)) return;
+    std::string form = keys::id_form(transaction.id());
+    if (covered(form)) unsaved.emplace_back(std::move(form), &transaction);
+  });
   const std::size_t most = std::size_t{listing.limit} + 1;
   if (unsaved.size() > most) {
-    std::nth_element(unsaved.begin(), unsaved.begin() + listing.limit, unsaved.end(), by_id);
+    std::nth_element(unsaved.begin(), unsaved.begin() + listing.limit, unsaved.end());
     unsaved.resize(most);
   }
-  for (const Transaction* transaction : unsaved) add(*transaction);
+  for (const auto& [form, transaction] : unsaved) add(form, *transaction);
 
   ListTransactionsResponse response;
-  for (auto& [id, transaction] : page) {
+  for (auto& [form, transaction] : page) {
     if (response.transactions.size() == listing.limit) {
-      bound = response.transactions.back().id;
+      bound = keys::id_form(response.transactions.back().id);
       break;
     }
     response.transactions.push_back(std::move(transaction));
   }
   response.more = !bound.empty();
-  response.next_after = bound;
+  if (response.more) response.next_after = keys::id_of_form(bound).value_or(std::string());
   context_.answer(listing.waiter, Response(std::move(response)));
 }
 

@@ -8,7 +8,14 @@
 namespace tally::broker {
 namespace {
 
-constexpr std::uint8_t kHasReason = 0x80;  // beside the state in a decided row's first byte
+// The first byte of a decided row.
+constexpr std::uint8_t kStateBits = 0x07;
+constexpr std::uint8_t kUsualTimes = 0x08;  // first check and lifetime are not written
+constexpr std::uint8_t kHasReason = 0x80;
+
+// Part of the format, whatever the defaults become.
+constexpr std::int64_t kUsualFirstCheckMs = 10'000;
+constexpr std::int64_t kUsualLifetimeMs = 24 * 3'600'000LL;
 
 void put_half(std::string& row, const Half& half) {
   put_varint(row, half.message.lsn.value);
@@ -87,17 +94,22 @@ bool decode_open(std::string_view id, std::string_view row, Transaction& to) {
 std::string encode_decided(const Transaction& transaction) {
   std::string row;
   row.reserve(48);
-  ByteWriter out(row);
-  const auto state = static_cast<unsigned>(transaction.state) |
+  const bool usual = transaction.first_check_ms == kUsualFirstCheckMs &&
+                     transaction.lifetime_ms == kUsualLifetimeMs;
+  const auto state = static_cast<unsigned>(transaction.state) | (usual ? kUsualTimes : 0u) |
                      static_cast<unsigned>(transaction.decided_by) << 4 |
                      (transaction.reason.empty() ? 0u : kHasReason);
+  ByteWriter out(row);
   out.put(static_cast<std::uint8_t>(state));
-  put_varint(row, transaction.lsn.value);
+  put_varint(row, transaction.decided_lsn.value);
+  put_varint(row, transaction.decided_lsn.value - transaction.lsn.value);
   put_varint(row, static_cast<std::uint64_t>(transaction.time_ms));
   put_signed_varint(row, transaction.decided_at_ms - transaction.time_ms);
-  put_signed_varint(row, transaction.first_check_ms);
-  put_signed_varint(row, transaction.lifetime_ms);
   put_varint(row, transaction.checks);
+  if (!usual) {
+    put_signed_varint(row, transaction.first_check_ms);
+    put_signed_varint(row, transaction.lifetime_ms);
+  }
   out.put_string8(transaction.group());
   if (!transaction.reason.empty()) out.put_string16(transaction.reason);
   for (const Half& half : transaction.halves) out.put(half.fingerprint);
@@ -107,14 +119,16 @@ std::string encode_decided(const Transaction& transaction) {
 bool decode_decided(std::string_view id, std::string_view row, Transaction& to) {
   ByteReader in(row);
   const auto first = in.get<std::uint8_t>();
-  to.state = TxState(first & 0x0F);
+  to.state = TxState(first & kStateBits);
   to.decided_by = Decider(first >> 4 & 0x07);
-  to.lsn = Lsn(get_varint(in));
+  to.decided_lsn = Lsn(get_varint(in));
+  to.lsn = Lsn(to.decided_lsn.value - get_varint(in));
   to.time_ms = static_cast<std::int64_t>(get_varint(in));
   to.decided_at_ms = to.time_ms + get_signed_varint(in);
-  to.first_check_ms = get_signed_varint(in);
-  to.lifetime_ms = get_signed_varint(in);
   to.checks = get_varint32(in);
+  const bool usual = (first & kUsualTimes) != 0;
+  to.first_check_ms = usual ? kUsualFirstCheckMs : get_signed_varint(in);
+  to.lifetime_ms = usual ? kUsualLifetimeMs : get_signed_varint(in);
   to.set_names(id, in.get_string8(), {});
   if ((first & kHasReason) != 0) to.reason = in.get_string16();
   while (in.ok() && in.left() > 0) {

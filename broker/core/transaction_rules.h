@@ -15,21 +15,23 @@ enum class TxState : std::uint8_t { kNone, kPending, kParked, kCommitted, kRolle
 inline constexpr std::size_t kTxStates = 5;
 
 enum class TxEvent : std::uint8_t {
-  kPrepareNew,       ///< a half whose number is not stored
-  kPrepareSame,      ///< a half that is stored, with the same content
-  kPrepareOther,     ///< a half whose number is stored with other content
-  kPrepareForeign,   ///< a half of another producer group
+  kPrepareNew,      ///< a half whose number is not stored
+  kPrepareSame,     ///< a half that is stored, with the same content
+  kPrepareOther,    ///< a half whose number is stored with other content
+  kPrepareForeign,  ///< a half of another producer group
+  kPrepareLater,  ///< a half of a transaction that was known when it was admitted, and is not any more
   kPrepareOversize,  ///< a new half beyond the limits of a transaction
   kCommit,
   kRollback,
   kEndIncomplete,   ///< END that names another number of messages than are stored
   kEndStaleHandle,  ///< END whose handle names another log or another half
+  kEndExpired,      ///< END whose handle is older than the decisions that are known
   kEndForeign,      ///< END by another producer group
   kCheckDelivered,
   kPark,
   kResume,
 };
-inline constexpr std::size_t kTxEvents = 13;
+inline constexpr std::size_t kTxEvents = 15;
 
 enum class TxAnswer : std::uint8_t {
   kStored,
@@ -45,11 +47,12 @@ enum class TxAnswer : std::uint8_t {
   kTooLarge,
   kEnded,
   kConflict,
+  kExpired,
   kNotFound,
   kIncomplete,
   kNotOwner,
 };
-inline constexpr std::size_t kTxAnswers = 16;
+inline constexpr std::size_t kTxAnswers = 17;
 
 struct TxRow {
   TxState state;

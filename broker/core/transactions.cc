@@ -54,7 +54,7 @@ void Transaction::clear() {
   state = TxState::kNone;
   decided_by = {};
   store = {};
-  lsn = {};
+  lsn = decided_lsn = {};
   time_ms = first_check_ms = lifetime_ms = decided_at_ms = 0;
   checks = 0;
   halves.clear();
@@ -76,6 +76,7 @@ Transaction* Transactions::find(std::string_view id) {
   if (table.buckets.empty()) return nullptr;
   Transaction* t = table.buckets[(hash >> 8) & (table.buckets.size() - 1)];
   while (t != nullptr && (t->hash != hash || t->id() != id)) t = t->next_in_bucket;
+  if (t != nullptr) forget_old_decision(*t);
   return t;
 }
 
@@ -180,9 +181,10 @@ void Transactions::release_some(std::size_t most) {
   }
 }
 
-bool Transactions::insert_decided(std::string_view id, std::string_view row) {
-  Transaction& transaction = obtain(id);
-  return decode_decided(id, row, transaction);
+bool Transactions::read_decided(std::string_view id, std::string_view row, Transaction& to) const {
+  if (!decode_decided(id, row, to)) return false;
+  forget_old_decision(to);
+  return true;
 }
 
 Result<void> Transactions::look_up(const store::IndexView& index, std::string_view id) {
@@ -193,10 +195,10 @@ Result<void> Transactions::look_up(const store::IndexView& index, std::string_vi
 
 Result<void> Transactions::restore(const store::IndexView& index) {
   return restore_rows(context_, index, 'p', [&](std::string_view key, std::string_view row) {
-    const std::string_view id = keys::KeyReader(key).rest();
-    if (id.empty()) return false;
-    Transaction& transaction = obtain(id);
-    if (!decode_open(id, row, transaction)) return false;
+    const auto id = keys::id_of_form(keys::KeyReader(key).rest());
+    if (!id) return false;
+    Transaction& transaction = obtain(*id);
+    if (!decode_open(*id, row, transaction)) return false;
     transaction.open_row = true;
     if (transaction.state == TxState::kPending) ++context_.counters.pending;
     if (transaction.state == TxState::kParked) ++context_.counters.parked;

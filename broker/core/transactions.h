@@ -53,6 +53,7 @@ struct Transaction : TimerHook {
   std::int64_t first_check_ms = 0;
   std::int64_t lifetime_ms = 0;
   std::int64_t decided_at_ms = 0;
+  Lsn decided_lsn{};         ///< of its END
   std::uint32_t checks = 0;  ///< delivered ones
   std::vector<Half> halves{};
   std::vector<CheckRecord> check_records{};  ///< the newest kCheckRecordsMax
@@ -88,13 +89,17 @@ class Transactions {
   /// Replay only: makes a decided transaction resident when `index` has it.
   Result<void> look_up(const store::IndexView& index, std::string_view id);
 
+  /// A decision of before the horizon is not known any more, be it in memory or in a row: then the state is kNone.
   Transaction* find(std::string_view id);
   /// Finds it or makes one in state kNone.
   Transaction& obtain(std::string_view id);
   /// Makes one that find() has just not found.
   Transaction& make(std::string_view id);
   /// Makes resident what a look-up found.
-  bool insert_decided(std::string_view id, std::string_view row);
+  bool insert_decided(std::string_view id, std::string_view row) {
+    return read_decided(id, row, obtain(id));
+  }
+  bool read_decided(std::string_view id, std::string_view row, Transaction& to) const;
 
   /// Its state changed: the next checkpoint holds it.
   void changed(Transaction& transaction);
@@ -119,8 +124,12 @@ class Transactions {
   /// Those that the index does not hold as they are.
   template <typename Visit>
   void for_each_unsaved(Visit visit) {
-    for (Transaction* t : dirty_) visit(*t);
+    for (Transaction* t : dirty_) {
+      forget_old_decision(*t);
+      visit(*t);
+    }
     for (Transaction* t : writing_) {
+      forget_old_decision(*t);
       if (!t->dirty) visit(*t);
     }
   }
@@ -136,6 +145,11 @@ class Transactions {
     std::vector<Transaction*> buckets{};
     std::size_t size = 0;
   };
+  void forget_old_decision(Transaction& transaction) const {
+    if (is_decided(transaction.state) && transaction.decided_lsn < context_.horizon) {
+      transaction.state = TxState::kNone;
+    }
+  }
   void insert(Transaction& transaction);
   void remove(Transaction& transaction);
 

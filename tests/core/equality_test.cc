@@ -2,6 +2,7 @@
 // log, and the one that lived through it show the same.
 
 #include <catch2/catch.hpp>
+#include <iostream>
 #include <random>
 #include <set>
 
@@ -23,9 +24,9 @@ class Random {
 /// Random clients, and what their answers allow to conclude.
 class Workload {
  public:
-  explicit Workload(std::uint64_t seed) : random_(seed), broker_(make_options()) {
+  Workload(std::uint64_t seed, const CoreOptions& options) : random_(seed), broker_(options) {
     broker_.make_topic("a", 3);
-    broker_.make_topic("b", 1);
+    broker_.make_topic("b", 1, options.retention_ms < 60'000 ? 900 : 0);
     reconnect();
   }
 
@@ -76,7 +77,7 @@ class Workload {
         broker_.serve_loads();
         break;
       case 15:
-        if (random_.one_in(10)) broker_.checkpoint();
+        if (random_.one_in(10) || broker_.core().base_due()) broker_.checkpoint();
         if (random_.one_in(12)) {
           broker_.disconnect(sessions_.back());
           sessions_.pop_back();
@@ -116,14 +117,9 @@ class Workload {
     reconnect();
   }
 
+  TestBroker& broker() { return broker_; }
+
  private:
-  static CoreOptions make_options() {
-    return {.first_check_ms = 300,
-            .check_backoff_max_ms = 2'000,
-            .check_answer_ms = 200,
-            .attempts_max = 3,
-            .retry_backoff_ms = 50};
-  }
   std::string topic() { return random_.one_in(2) ? "a" : "b"; }
   std::string id() { return "id" + std::to_string(random_.below(400)); }
 
@@ -205,12 +201,20 @@ class Workload {
   std::uint64_t fresh_ = 0;
 };
 
+CoreOptions make_options() {
+  return {.first_check_ms = 300,
+          .check_backoff_max_ms = 2'000,
+          .check_answer_ms = 200,
+          .attempts_max = 3,
+          .retry_backoff_ms = 50};
+}
+
 }  // namespace
 
 TEST_CASE("the index can be deleted at any moment and the state is equal") {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     CAPTURE(seed);
-    Workload workload(seed);
+    Workload workload(seed, make_options());
     for (int round = 0; round < 6; ++round) {
       for (int i = 0; i < 400; ++i) workload.step();
       workload.compare();
@@ -218,6 +222,33 @@ TEST_CASE("the index can be deleted at any moment and the state is equal") {
       workload.crash();
     }
   }
+}
+
+TEST_CASE(
+    "a broker rebuilt from a base and what is left of the log is equal to the one that lived") {
+  std::uint64_t rebuilds = 0, lost = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    CAPTURE(seed);
+    CoreOptions options = make_options();
+    options.transaction_lifetime_ms = 300;
+    options.retention_ms = 2'000;
+    if (seed % 2 == 0) options.retention_bytes = 60'000;
+    Workload workload(seed, options);
+    for (int round = 0; round < 6; ++round) {
+      const std::uint64_t horizon = workload.broker().core().counters().horizon;
+      for (int i = 0; i < 800; ++i) workload.step();
+      lost += workload.broker().core().counters().lost;
+      workload.compare();
+      const bool cut = workload.broker().log_first().value != 0;
+      rebuilds += cut && workload.broker().core().counters().horizon != horizon;
+      for (int i = 0; i < 50; ++i) workload.step();
+      workload.crash();
+    }
+  }
+  std::cout << "retention: " << rebuilds << " rebuilds from a new base, " << lost
+            << " messages lost\n";
+  REQUIRE(rebuilds > 50);
+  REQUIRE(lost > 100);
 }
 
 }  // namespace tally::broker

@@ -213,11 +213,17 @@ TEST_CASE("blocks of queues keep every field and only so many clean ones stay in
                         .tag_hash = static_cast<std::uint32_t>(i),
                         .extension_bytes = static_cast<std::uint16_t>(i)});
   }
-  REQUIRE(decode_block(encode_block(messages)) == messages);
-  REQUIRE_FALSE(decode_block(encode_block(messages).substr(0, 50)));
+  REQUIRE(decode_block(encode_block(0, messages)) == QueueBlock{0, messages});
+  REQUIRE_FALSE(decode_block(encode_block(0, messages).substr(0, 50)));
+  REQUIRE_FALSE(decode_block(encode_block(1, messages)));
+  const QueueBlock middle{100, {messages.begin() + 100, messages.begin() + 120}};
+  REQUIRE(decode_block(encode_block(100, middle.messages)) == middle);
+  REQUIRE(middle.find(256 + 99) == nullptr);
+  REQUIRE(*middle.find(256 + 100) == messages[100]);
+  REQUIRE(middle.find(256 + 120) == nullptr);
   BlockCache cache;
   for (std::uint64_t i = 0; i < kCleanBlocksMax + 50; ++i) {
-    cache.insert_unsaved({TopicUid(1), QueueId(0), i}, std::vector<MessageRef>(messages));
+    cache.insert_unsaved({TopicUid(1), QueueId(0), i}, {0, messages});
   }
   REQUIRE(cache.find({TopicUid(1), QueueId(0), 0}) != nullptr);
   cache.checkpoint_taken();

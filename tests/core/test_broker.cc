@@ -4,6 +4,8 @@
 #include <catch2/catch.hpp>
 #include <sstream>
 
+#include "broker/core/base_rows.h"
+
 namespace tally::broker {
 
 TestBroker::TestBroker(CoreOptions core_options)
@@ -26,6 +28,10 @@ void TestBroker::start() {
     REQUIRE(core_->replay(view));
     if (core_->checkpoint_due()) checkpoint();
   }
+  REQUIRE(core_->complete());
+  std::vector<KnownBase> known;
+  for (const auto& [lsn, base] : bases_) known.push_back(base.known);
+  core_->bases(std::move(known));
   const bool any = !log_.empty();
   core_->serve(now_, any ? log_.back().header.index : EntryIndex{},
                any ? log_.back().header.end() : Lsn{}, any ? log_.back().header.time_ms : 0);
@@ -39,8 +45,60 @@ void TestBroker::restart(Start how) {
   answers_.clear();
   grants_.clear();
   sessions_.clear();
-  if (how == Start::kRebuild) index_ = store::make_memory_index();
+  if (how == Start::kRebuild) {
+    index_ = store::make_memory_index();
+    if (log_first().value != 0) restore_base();
+  }
   start();
+}
+
+void TestBroker::restore_base() {
+  REQUIRE_FALSE(bases_.empty());
+  const Base& base = bases_.begin()->second;
+  REQUIRE(base.known.oldest_needed >= log_first());
+  store::IndexBatch batch{.operations = {}, .position = base.position};
+  for (const auto& [key, value] : base.rows) batch.operations.push_back({key, value});
+  REQUIRE(index_->write(batch));
+}
+
+void TestBroker::make_base(const store::ReplayFrom& position) {
+  if (bases_fail) return core_->base_failed();
+  Base base{
+      .known = {.lsn = position.next, .oldest_needed = position.next, .time_ms = position.time_ms},
+      .position = position,
+      .rows = {}};
+  for (const keys::Kind kind : base_kinds()) {
+    REQUIRE(index_->scan(keys::prefix(ShardId(0), kind), keys::prefix_end(ShardId(0), kind),
+                         [&](std::string_view key, std::string_view row) {
+                           base.rows.emplace(key, row);
+                           if (kind != keys::Kind::kOpen) return true;
+                           const auto oldest = oldest_half(key, row);
+                           REQUIRE(oldest.has_value());
+                           base.known.oldest_needed = std::min(base.known.oldest_needed, *oldest);
+                           return true;
+                         }));
+  }
+  core_->base_written(base.known);
+  bases_[position.next] = std::move(base);
+}
+
+void TestBroker::carry_out(const Cut& cut) {
+  cut_ = cut;
+  REQUIRE(bases_.contains(cut.horizon));
+  bases_.erase(bases_.begin(), bases_.lower_bound(cut.horizon));
+  while (!log_.empty() && log_.front().header.end() <= cut.keep_from) log_.pop_front();
+  store::IndexBatch forgotten;
+  forgotten.position = index_->position().value().value();
+  REQUIRE(index_->scan(keys::prefix(ShardId(0), keys::Kind::kDecided),
+                       keys::prefix_end(ShardId(0), keys::Kind::kDecided),
+                       [&](std::string_view key, std::string_view row) {
+                         const auto end = end_of_decided(key, row);
+                         REQUIRE(end.has_value());
+                         if (*end < cut.horizon)
+                           forgotten.operations.push_back({std::string(key), {}});
+                         return true;
+                       }));
+  REQUIRE(index_->write(forgotten));
 }
 
 SessionId TestBroker::connect(std::string client) {
@@ -105,11 +163,16 @@ void TestBroker::collect() {
   }
   for (Grant& grant : effects.grants) {
     REQUIRE(grant.record_bytes.size() == grant.response.deliveries.size());
+    for (const DeliveryHeader& delivery : grant.response.deliveries) {
+      REQUIRE(delivery.lsn >= log_first());  // it can be read
+    }
     REQUIRE(grants_.emplace(grant.request.value, std::move(grant)).second);
   }
   for (AskCheck& check : effects.checks) checks_.push_back(std::move(check));
   for (Load& load : effects.loads) loads_.push_back(std::move(load));
+  const auto cut = effects.cut;
   effects.clear();
+  if (cut) carry_out(*cut);
 }
 
 std::optional<Result<Response>> TestBroker::answer(RequestId request) {
@@ -151,7 +214,17 @@ bool TestBroker::commit_one() {
 void TestBroker::serve_loads() {
   for (const Load& load : std::exchange(loads_, {})) {
     Loaded loaded{.ticket = load.ticket, .values = {}};
-    if (load.to.empty()) {
+    if (load.base.value != 0) {
+      const auto base = bases_.find(load.base);
+      if (base == bases_.end()) {
+        core_->loaded(std::move(loaded));
+        continue;
+      }
+      for (auto row = base->second.rows.lower_bound(load.from);
+           row != base->second.rows.end() && row->first < load.to; ++row) {
+        loaded.values.push_back(*row);
+      }
+    } else if (load.to.empty()) {
       if (auto value = index_->get(load.from).value())
         loaded.values.emplace_back(load.from, *value);
     } else {
@@ -183,16 +256,20 @@ void TestBroker::advance(std::int64_t ms) {
 }
 
 void TestBroker::checkpoint() {
+  const bool base = core_->base_due();
   const auto batch = core_->take_checkpoint();
   REQUIRE(index_->write(*batch));
   core_->checkpoint_done();
+  if (base) make_base(batch->position);
   if (serving_) core_->tick(now_);  // lets it forget what the index holds now
   collect();
 }
 
-void TestBroker::make_topic(const std::string& name, std::uint32_t queues) {
+void TestBroker::make_topic(const std::string& name, std::uint32_t queues,
+                            std::int64_t retention_ms) {
   const SessionId session = connect("maker");
-  REQUIRE(ask<CreateTopicResponse>(session, CreateTopicRequest{.topic = name, .queues = queues}));
+  REQUIRE(ask<CreateTopicResponse>(
+      session, CreateTopicRequest{.topic = name, .queues = queues, .retention_ms = retention_ms}));
   disconnect(session);
 }
 
@@ -256,7 +333,7 @@ std::vector<TransactionInfo> TestBroker::list(SessionId session, std::uint32_t s
     REQUIRE(listed);
     for (auto& transaction : listed->transactions) all.push_back(std::move(transaction));
     if (!listed->more) return all;
-    REQUIRE(listed->next_after > after);
+    REQUIRE((after.empty() || keys::id_form(listed->next_after) > keys::id_form(after)));
     after = listed->next_after;
   }
 }
@@ -284,7 +361,8 @@ std::string TestBroker::dump() {
   const auto topics = ask<ListTopicsResponse>(session, ListTopicsRequest{}).value();
   for (const auto& topic : topics.topics) {
     out << "topic " << topic.uid.value << ' ' << topic.name;
-    for (const auto& queue : topic.queues) out << ' ' << queue.next.value;
+    for (const auto& queue : topic.queues)
+      out << ' ' << queue.first.value << '-' << queue.next.value;
     out << '\n';
   }
   for (const auto& t : list(session, 0, 7)) {
@@ -302,7 +380,7 @@ std::string TestBroker::dump() {
     for (const auto& q : group.queues) {
       out << "group " << group.name << ' ' << q.topic << ' ' << q.queue.value << ' '
           << q.floor.value << ' ' << q.next.value << ' ' << q.settled_above_floor << ' '
-          << q.retrying << ' ' << q.dead_lettered << ' ' << q.unsettled << '\n';
+          << q.retrying << ' ' << q.dead_lettered << ' ' << q.unsettled << ' ' << q.lost << '\n';
       if (q.topic == before) continue;
       before = q.topic;
       std::vector<std::string> lines;

@@ -16,8 +16,11 @@ class TestBroker {
  public:
   explicit TestBroker(CoreOptions options = {});
 
-  enum class Start { kCheckpoint, kRebuild };
-  /// Drops the core and what was not durable; starts again from the log, with or without the index.
+  enum class Start {
+    kCheckpoint,
+    kRebuild,  ///< without the index: from the oldest base, or from nothing when nothing was cut
+  };
+  /// Drops the core and what was not durable; starts again from what is left of the log.
   void restart(Start start);
 
   // --- requests; the answer is there after run() unless the log is held ---
@@ -55,7 +58,7 @@ class TestBroker {
     if (!*result) return result->error();
     return std::get<R>(**result);
   }
-  void make_topic(const std::string& name, std::uint32_t queues = 1);
+  void make_topic(const std::string& name, std::uint32_t queues = 1, std::int64_t retention_ms = 0);
   Result<PrepareResponse> prepared(SessionId session, const Half& half);
   Result<EndResponse> end(SessionId session, const std::string& id, Decision decision,
                           std::uint32_t messages = 1, Handle handle = {},
@@ -82,6 +85,7 @@ class TestBroker {
   void take_entries();
   bool commit_one();
   void serve_loads();
+  /// Writes one, and the base that is due with it.
   void checkpoint();
   void collect();
 
@@ -91,6 +95,14 @@ class TestBroker {
   BrokerCore& core() { return *core_; }
   store::IndexStore& index() { return *index_; }
   std::size_t log_entries() const { return log_.size(); }
+  Lsn log_first() const { return log_.empty() ? Lsn{} : log_.front().header.lsn; }
+  Lsn log_end() const { return log_.empty() ? Lsn{} : log_.back().header.end(); }
+  std::size_t bases() const { return bases_.size(); }
+  const std::optional<Cut>& last_cut() const { return cut_; }
+  /// The newest base cannot be read any more.
+  void damage_newest_base() { bases_.rbegin()->second.rows.clear(); }
+  /// Bases are not written.
+  bool bases_fail = false;
   std::uint64_t records(store::RecordType type) const;
   std::int64_t now_ms() const { return now_.wall_ms; }
   const LogId& log() const { return log_id_; }
@@ -101,13 +113,23 @@ class TestBroker {
     store::EntryHeader header{};
     std::vector<std::pair<store::RecordHeader, std::string>> records{};
   };
+  struct Base {
+    KnownBase known{};
+    store::ReplayFrom position{};
+    std::map<std::string, std::string> rows{};
+  };
   void start();
+  void restore_base();
+  void make_base(const store::ReplayFrom& position);
+  void carry_out(const Cut& cut);
 
   LogId log_id_{};
   Now now_{.wall_ms = 1'700'000'000'000, .boot_ms = 1'000'000};
   std::unique_ptr<store::IndexStore> index_;
   std::unique_ptr<BrokerCore> core_;
-  std::vector<Stored> log_{};
+  std::deque<Stored> log_{};
+  std::map<Lsn, Base> bases_{};
+  std::optional<Cut> cut_{};
   std::deque<std::unique_ptr<store::Entry>> taken_{};
   std::vector<Load> loads_{};
   std::vector<AskCheck> checks_{};

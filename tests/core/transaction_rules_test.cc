@@ -42,7 +42,7 @@ TEST_CASE("only a stored half begins a transaction and only a decision ends it")
 
 TEST_CASE("an end of an unknown transaction is never a success") {
   for (TxEvent event : {TxEvent::kCommit, TxEvent::kRollback, TxEvent::kEndIncomplete,
-                        TxEvent::kEndStaleHandle, TxEvent::kEndForeign}) {
+                        TxEvent::kEndStaleHandle, TxEvent::kEndExpired, TxEvent::kEndForeign}) {
     REQUIRE(error_of(rule(TxState::kNone, event).answer).has_value());
   }
 }
