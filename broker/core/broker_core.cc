@@ -338,8 +338,8 @@ bool BrokerCore::State::apply_retain(const Applying& applying) {
   for (const store::RetainFloor& floor : retain->floors) {
     if (floor.queue >= topic->queues.size()) return false;
     topics.raise_first(*topic, floor.queue, floor.first);
-    deliveries.lose_below_first(*topic, floor.queue);
   }
+  if (topic != nullptr) deliveries.lose_below_first(*topic, retain->floors);
   if (retain->horizon > context.horizon) {
     context.horizon = retain->horizon;
     config_dirty = true;

@@ -204,27 +204,37 @@ void Deliveries::mark_dirty(Subscription& subscription, std::uint32_t queue) {
   dirty_.emplace_back(&subscription, queue);
 }
 
-void Deliveries::lose_below_first(Topic& topic, std::uint32_t at) {
-  const std::uint64_t first = topic.queues[at].first;
+void Deliveries::lose_below_first(Topic& topic, std::span<const store::RetainFloor> floors) {
   for (Subscription* subscription : topic.subscribers) {
-    QueueDelivery& queue = subscription->queues[at];
-    const std::uint64_t lost_before = queue.progress.lost();
-    const auto& retries = queue.progress.retries();
-    const bool retries_lost = !retries.empty() && retries.begin()->first < first;
-    if (!queue.progress.lose_below(first)) continue;
-    context_.counters.lost += queue.progress.lost() - lost_before;
-    mark_dirty(*subscription, at);
-    if (!context_.serving) continue;
+    std::uint64_t lost = 0;
+    for (const auto& floor : floors) lost += lose_below_first(*subscription, floor.queue);
+    context_.counters.lost += lost;
+    if (lost == 0 || !context_.serving) continue;
+    context_.effects.losses.push_back(
+        {.group = subscription->group.name, .topic = topic.name, .messages = lost});
+  }
+}
+
+std::uint64_t Deliveries::lose_below_first(Subscription& subscription, std::uint32_t at) {
+  const std::uint64_t first = subscription.topic.queues[at].first;
+  QueueDelivery& queue = subscription.queues[at];
+  const std::uint64_t lost_before = queue.progress.lost();
+  const auto& retries = queue.progress.retries();
+  const bool retries_lost = !retries.empty() && retries.begin()->first < first;
+  if (!queue.progress.lose_below(first)) return 0;
+  mark_dirty(subscription, at);
+  if (context_.serving) {
     queue.cursor = std::max(queue.cursor, first);
     queue.returned.erase(queue.returned.begin(), queue.returned.lower_bound(first));
     std::erase_if(queue.leases, [&](const auto& lease) { return lease.first < first; });
     if (retries_lost) {
-      std::erase_if(subscription->retry_due, [&](const Subscription::Due& due) {
+      std::erase_if(subscription.retry_due, [&](const Subscription::Due& due) {
         return std::get<1>(due) == at && std::get<2>(due) < first;
       });
     }
-    queue_pump(*subscription);
+    queue_pump(subscription);
   }
+  return queue.progress.lost() - lost_before;
 }
 
 // --- leases ---

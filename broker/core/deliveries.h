@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -95,7 +96,7 @@ class Deliveries {
   bool apply_group_change(const Applying& applying);
   bool apply_settle(const Applying& applying);
   /// After Retain: groups give up what their queue no longer keeps.
-  void lose_below_first(Topic& topic, std::uint32_t queue);
+  void lose_below_first(Topic& topic, std::span<const store::RetainFloor> floors);
 
   void lease_due(Lease& lease);
   void receive_due(WaitingReceive& receive);
@@ -130,6 +131,7 @@ class Deliveries {
   bool settle_item(Subscription& subscription, const store::SettleEntry& item,
                    std::int64_t time_ms);
   void mark_dirty(Subscription& subscription, std::uint32_t queue);
+  std::uint64_t lose_below_first(Subscription& subscription, std::uint32_t queue);
   void propose_expired(Subscription& subscription);
 
   Context& context_;
