@@ -1,94 +1,31 @@
 #include "tests/support/memory_file_system.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
+
+#include "protocol/base/check.h"
 
 namespace tally::testing {
 namespace {
 
-constexpr std::uint64_t kSectorBytes = 512;
-
 std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
-void put(std::string& content, std::uint64_t position, std::string_view bytes) {
-  if (content.size() < position + bytes.size()) content.resize(position + bytes.size(), '\0');
-  content.replace(position, bytes.size(), bytes);
+Error wrong(std::string_view action, const std::string& path, std::string_view why) {
+  return Error(ErrorCode::kIo, std::string(action) + " " + path + ": " + std::string(why));
 }
-
-/// Decides what a crash keeps.
-class Choice {
- public:
-  explicit Choice(const CrashKeeps& keeps) : keeps_(keeps), state_(keeps.seed) {
-    kept_of_four_ = 1 + next() % 3;
-  }
-  bool keep() {
-    if (keeps_.part == CrashKeeps::Part::kRandom) return next() % 4 < kept_of_four_;
-    return keeps_.part == CrashKeeps::Part::kEverything;
-  }
-
- private:
-  std::uint64_t next() {  // splitmix64
-    std::uint64_t value = (state_ += 0x9e3779b97f4a7c15);
-    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9;
-    value = (value ^ (value >> 27)) * 0x94d049bb133111eb;
-    return value ^ (value >> 31);
-  }
-  CrashKeeps keeps_;
-  std::uint64_t state_;
-  std::uint64_t kept_of_four_;
-};
 
 }  // namespace
 
-/// Bytes written at a position, or (without bytes) a new size.
-struct MemoryFileSystem::Change {
-  std::uint64_t position = 0;
-  std::string bytes{};
-  bool shorter = false;
-};
-
-struct MemoryFileSystem::Inode {
-  std::string now{};
-  std::string durable{};
-  std::vector<Change> pending{};
-
-  static void apply(std::string& content, const Change& change) {
-    if (change.shorter) {
-      content.resize(std::min<std::size_t>(content.size(), change.position));
-    } else if (change.bytes.empty()) {
-      content.resize(std::max<std::size_t>(content.size(), change.position), '\0');
-    } else {
-      put(content, change.position, change.bytes);
-    }
-  }
-
-  void sync() {
-    for (const Change& change : pending) apply(durable, change);
-    pending.clear();
-  }
-
-  std::string after_crash(Choice& choice) const {
-    std::string content = durable;
-    for (const Change& change : pending) {
-      if (change.bytes.empty()) {
-        if (choice.keep()) apply(content, change);
-        continue;
-      }
-      std::uint64_t at = 0;
-      while (at < change.bytes.size()) {
-        const std::uint64_t sector_left = kSectorBytes - (change.position + at) % kSectorBytes;
-        const std::uint64_t size = std::min<std::uint64_t>(sector_left, change.bytes.size() - at);
-        if (choice.keep()) {
-          put(content, change.position + at, std::string_view(change.bytes).substr(at, size));
-        }
-        at += size;
-      }
-    }
-    return content;
-  }
-};
+const char* name(FileCall call) {
+  static constexpr std::array<const char*, kFileCalls> kNames = {
+      "create",           "write",      "sync",      "allocate",
+      "write zeroes",     "truncate",   "rename",    "remove",
+      "sync directory",   "open",       "read",      "size",
+      "data end",         "drop cache", "list",      "exists",
+      "make directories", "lock",       "disk space"};
+  return kNames[static_cast<std::size_t>(call)];
+}
 
 void MemoryFileSystem::NameChange::apply(Names& names) const {
   if (!removed.empty()) names.erase(removed);
@@ -100,10 +37,40 @@ void MemoryFileSystem::Directory::change(NameChange change) {
   pending.push_back(std::move(change));
 }
 
+MemoryFileSystem::MemoryFileSystem() : capacity_(std::numeric_limits<std::uint64_t>::max()) {}
+MemoryFileSystem::~MemoryFileSystem() = default;
+
+Result<void> MemoryFileSystem::count(FileCall call, const std::string& path) {
+  const std::uint64_t of_kind = calls_[static_cast<std::size_t>(call)]++;
+  const std::uint64_t of_all = operations_;
+  if (changes_something(call)) ++operations_;
+  if (!fault_) return {};
+  if (fault_->call ? *fault_->call != call : !changes_something(call)) return {};
+  const std::uint64_t number = fault_->call ? of_kind : of_all;
+  const bool hit = fault_->for_ever ? number >= fault_->number : number == fault_->number;
+  if (!hit) return {};
+  failed_ = true;
+  return Error(fault_->code, std::string(name(call)) + " " + path + ": injected fault");
+}
+
+template <typename Body>
+auto MemoryFileSystem::perform(FileCall call, const std::string& path, Body body)
+    -> decltype(body()) {
+  auto result = [&]() -> decltype(body()) {
+    const std::lock_guard lock(mutex_);
+    TALLY_TRY_VOID(count(call, path));
+    return body();
+  }();
+  if (observer_ && changes_something(call) && std::this_thread::get_id() == observing_) {
+    observer_(call);
+  }
+  return result;
+}
+
 class MemoryFile final : public store::File {
  public:
-  MemoryFile(MemoryFileSystem& files, std::shared_ptr<MemoryFileSystem::Inode> inode,
-             std::string path, bool is_lock)
+  MemoryFile(MemoryFileSystem& files, std::shared_ptr<MemoryInode> inode, std::string path,
+             bool is_lock)
       : files_(files), inode_(std::move(inode)), path_(std::move(path)), is_lock_(is_lock) {}
   ~MemoryFile() override {
     if (!is_lock_) return;
@@ -112,118 +79,122 @@ class MemoryFile final : public store::File {
   }
 
   Result<void> write(std::uint64_t position, std::span<const iovec> pieces) override {
-    const std::lock_guard lock(files_.mutex_);
     std::string bytes;
     for (const iovec& piece : pieces) {
       bytes.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
     }
-    // The write that a stopping machine interrupts has begun: what it leaves is a crash's choice.
-    auto allowed = files_.operate("write " + path_);
-    if (allowed || allowed.error().code == ErrorCode::kIo) change(position, std::move(bytes));
-    return allowed;
+    // A write that fails is counted here, because it may have done a part.
+    std::optional<Error> failure;
+    auto written = files_.perform(FileCall::kWrite, path_, [&]() -> Result<void> {
+      TALLY_TRY_VOID(make_room(position + bytes.size()));
+      inode_->write(moment(), position, std::move(bytes));
+      return {};
+    });
+    if (!written) leave_part(position, std::move(bytes), written.error());
+    return written;
   }
 
   Result<std::size_t> read(std::uint64_t position, char* to, std::size_t size) const override {
-    const std::lock_guard lock(files_.mutex_);
-    if (position >= inode_->now.size()) return std::size_t{0};
-    return inode_->now.copy(to, size, position);
+    return files_.perform(FileCall::kRead, path_, [&]() -> Result<std::size_t> {
+      return inode_->now().read(position, to, size);
+    });
   }
 
   Result<std::optional<std::size_t>> read_cached(std::uint64_t position, char* to,
                                                  std::size_t size) const override {
     if (files_.cold_) return std::optional<std::size_t>();
-    auto got = read(position, to, size);
-    if (!got) return got.error();
-    return std::optional(*got);
+    TALLY_TRY(const std::size_t got, read(position, to, size));
+    return std::optional(got);
   }
 
   Result<std::uint64_t> data_end() const override {
-    const std::lock_guard lock(files_.mutex_);
-    return std::uint64_t{inode_->now.find_last_not_of('\0') + 1};
+    return files_.perform(FileCall::kDataEnd, path_,
+                          [&]() -> Result<std::uint64_t> { return inode_->now().data_end(); });
   }
 
   Result<void> sync() override {
+    auto synced = files_.perform(FileCall::kSync, path_, [&]() -> Result<void> {
+      inode_->sync();
+      return {};
+    });
+    if (synced) return synced;
     const std::lock_guard lock(files_.mutex_);
-    auto allowed = files_.operate("sync " + path_);
-    if (!allowed) {
-      if (!files_.fault_->for_ever) inode_->pending.clear();
-      return allowed;
-    }
-    inode_->sync();
-    return {};
+    // Of a machine that stopped nobody reads anything.
+    if (!files_.fault_->for_ever || files_.fault_->call) inode_->lose_unsynced();
+    return synced;
   }
 
   Result<void> allocate(std::uint64_t bytes) override {
-    const std::lock_guard lock(files_.mutex_);
-    TALLY_TRY_VOID(files_.operate("allocate " + path_));
-    const std::uint64_t has = inode_->now.size();
-    if (bytes <= has) return {};
-    TALLY_TRY_VOID(files_.make_room(bytes - has, path_));
-    change(bytes, {});
-    return {};
+    return files_.perform(FileCall::kAllocate, path_, [&]() -> Result<void> {
+      if (bytes <= inode_->size()) return {};
+      TALLY_TRY_VOID(make_room(bytes));
+      inode_->resize(moment(), bytes);
+      return {};
+    });
   }
 
   Result<void> write_zeroes(std::uint64_t position, std::uint64_t bytes) override {
-    const std::lock_guard lock(files_.mutex_);
-    TALLY_TRY_VOID(files_.operate("write zeroes " + path_));
-    change(position, std::string(bytes, '\0'));
-    return {};
+    return files_.perform(FileCall::kWriteZeroes, path_, [&]() -> Result<void> {
+      TALLY_TRY_VOID(make_room(position + bytes));
+      inode_->write_zeroes(moment(), position, bytes);
+      return {};
+    });
   }
 
   Result<void> truncate(std::uint64_t bytes) override {
-    const std::lock_guard lock(files_.mutex_);
-    TALLY_TRY_VOID(files_.operate("truncate " + path_));
-    MemoryFileSystem::Change change{.position = bytes, .bytes = {}, .shorter = true};
-    inode_->apply(inode_->now, change);
-    inode_->pending.push_back(std::move(change));
-    return {};
+    return files_.perform(FileCall::kTruncate, path_, [&]() -> Result<void> {
+      if (bytes < inode_->size()) inode_->resize(moment(), bytes);
+      return {};
+    });
   }
 
   Result<std::uint64_t> size() const override {
-    const std::lock_guard lock(files_.mutex_);
-    return std::uint64_t{inode_->now.size()};
+    return files_.perform(FileCall::kSize, path_,
+                          [&]() -> Result<std::uint64_t> { return inode_->size(); });
   }
 
   Result<void> drop_cache() override {
-    const std::lock_guard lock(files_.mutex_);
-    inode_->now = inode_->durable;
-    for (const auto& change : inode_->pending) inode_->apply(inode_->now, change);
-    return {};
+    return files_.perform(FileCall::kDropCache, path_, [&]() -> Result<void> {
+      if (!files_.cache_kept_) inode_->drop_cache();
+      return {};
+    });
   }
 
  private:
-  void change(std::uint64_t position, std::string bytes) {
-    MemoryFileSystem::Change change{.position = position, .bytes = std::move(bytes)};
-    inode_->apply(inode_->now, change);
-    inode_->pending.push_back(std::move(change));
+  std::uint64_t moment() const { return files_.operations_; }
+
+  Result<void> make_room(std::uint64_t end) const {
+    if (end <= inode_->size()) return {};
+    return files_.make_room(end - inode_->size(), path_);
+  }
+
+  void leave_part(std::uint64_t position, std::string bytes, const Error& error) {
+    const std::lock_guard lock(files_.mutex_);
+    if (!files_.fault_) return;  // there was no room
+    if (files_.fault_->half_written) {
+      bytes.resize(bytes.size() / 2);
+    } else if (error.code != ErrorCode::kIo) {
+      return;
+    }
+    inode_->write(moment(), position, std::move(bytes));
   }
 
   MemoryFileSystem& files_;
-  const std::shared_ptr<MemoryFileSystem::Inode> inode_;
+  const std::shared_ptr<MemoryInode> inode_;
   const std::string path_;
   const bool is_lock_;
 };
 
-MemoryFileSystem::MemoryFileSystem() : capacity_(std::numeric_limits<std::uint64_t>::max()) {}
-MemoryFileSystem::~MemoryFileSystem() = default;
-
-Result<void> MemoryFileSystem::operate(const std::string& what) {
-  const std::uint64_t number = operations_++;
-  if (!fault_) return {};
-  const bool hit = fault_->for_ever ? number >= fault_->number : number == fault_->number;
-  if (!hit) return {};
-  return Error(fault_->code, what + ": injected fault");
-}
-
 std::uint64_t MemoryFileSystem::used() const {
-  std::uint64_t used = 0;
+  std::uint64_t bytes = 0;
   for (const auto& [name, directory] : directories_) {
-    for (const auto& [file, inode] : directory.now) used += inode->now.size();
+    for (const auto& [file, inode] : directory.now) bytes += inode->size();
   }
-  return used;
+  return bytes;
 }
 
-Result<void> MemoryFileSystem::make_room(std::uint64_t more, const std::string& path) {
+Result<void> MemoryFileSystem::make_room(std::uint64_t more, const std::string& path) const {
+  if (capacity_ == std::numeric_limits<std::uint64_t>::max()) return {};
   if (more > capacity_ || used() > capacity_ - more) {
     return Error(ErrorCode::kDiskFull, path + ": no space left");
   }
@@ -235,7 +206,7 @@ MemoryFileSystem::Directory* MemoryFileSystem::directory_of(const std::string& p
   return found == directories_.end() ? nullptr : &found->second;
 }
 
-std::shared_ptr<MemoryFileSystem::Inode> MemoryFileSystem::find(const std::string& path) const {
+std::shared_ptr<MemoryInode> MemoryFileSystem::find(const std::string& path) const {
   const auto directory = directories_.find(parent_of(path));
   if (directory == directories_.end()) return nullptr;
   const auto file = directory->second.now.find(name_of(path));
@@ -243,89 +214,120 @@ std::shared_ptr<MemoryFileSystem::Inode> MemoryFileSystem::find(const std::strin
 }
 
 Result<std::unique_ptr<store::File>> MemoryFileSystem::open(const std::string& path, Mode mode) {
-  const std::lock_guard lock(mutex_);
-  std::shared_ptr<Inode> inode = find(path);
-  if (mode == Mode::kCreate) {
-    TALLY_TRY_VOID(operate("create " + path));
-    Directory* directory = directory_of(path);
-    if (inode || directory == nullptr) return Error(ErrorCode::kIo, "create " + path);
-    inode = std::make_shared<Inode>();
-    directory->change({.removed = {}, .added = name_of(path), .inode = inode});
+  using Opened = Result<std::unique_ptr<store::File>>;
+  const auto hand_out = [&](std::shared_ptr<MemoryInode> inode) {
+    return std::unique_ptr<store::File>(
+        std::make_unique<MemoryFile>(*this, std::move(inode), path, false));
+  };
+  if (mode != Mode::kCreate) {
+    return perform(FileCall::kOpen, path, [&]() -> Opened {
+      auto inode = find(path);
+      if (!inode) return wrong("open", path, "not there");
+      return hand_out(std::move(inode));
+    });
   }
-  if (!inode) return Error(ErrorCode::kIo, "open " + path + ": not there");
-  return std::unique_ptr<store::File>(
-      std::make_unique<MemoryFile>(*this, std::move(inode), path, false));
+  return perform(FileCall::kCreate, path, [&]() -> Opened {
+    Directory* directory = directory_of(path);
+    if (find(path) || directory == nullptr) return wrong("create", path, "not possible");
+    auto inode = std::make_shared<MemoryInode>();
+    directory->change({operations_, {}, name_of(path), inode});
+    return hand_out(std::move(inode));
+  });
 }
 
 Result<std::vector<std::string>> MemoryFileSystem::list(const std::string& directory) {
-  const std::lock_guard lock(mutex_);
-  const auto found = directories_.find(directory);
-  if (found == directories_.end()) return Error(ErrorCode::kIo, "list " + directory);
-  std::vector<std::string> names;
-  for (const auto& [name, inode] : found->second.now) names.push_back(name);
-  return names;
+  return perform(FileCall::kList, directory, [&]() -> Result<std::vector<std::string>> {
+    const auto found = directories_.find(directory);
+    if (found == directories_.end()) return wrong("list", directory, "not there");
+    std::vector<std::string> names;
+    for (const auto& [name, inode] : found->second.now) names.push_back(name);
+    return names;
+  });
 }
 
 Result<bool> MemoryFileSystem::exists(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  return directories_.count(path) != 0 || find(path) != nullptr;
+  return perform(FileCall::kExists, path, [&]() -> Result<bool> {
+    return directories_.contains(path) || find(path) != nullptr;
+  });
 }
 
 Result<void> MemoryFileSystem::make_directories(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  directories_.try_emplace(path);
-  return {};
+  return perform(FileCall::kMakeDirectories, path, [&]() -> Result<void> {
+    for (std::string part = path; !part.empty(); part = parent_of(part)) {
+      directories_.try_emplace(part);
+      if (part.find('/') == std::string::npos) break;
+    }
+    return {};
+  });
 }
 
 Result<void> MemoryFileSystem::rename(const std::string& from, const std::string& to) {
-  const std::lock_guard lock(mutex_);
-  TALLY_TRY_VOID(operate("rename " + from));
-  auto inode = find(from);
-  Directory* directory = directory_of(from);
-  if (!inode || directory != directory_of(to)) return Error(ErrorCode::kIo, "rename " + from);
-  directory->change({.removed = name_of(from), .added = name_of(to), .inode = std::move(inode)});
-  return {};
+  return perform(FileCall::kRename, from, [&]() -> Result<void> {
+    auto inode = find(from);
+    Directory* directory = directory_of(from);
+    if (!inode || directory != directory_of(to)) return wrong("rename", from, "not possible");
+    directory->change({operations_, name_of(from), name_of(to), std::move(inode)});
+    return {};
+  });
 }
 
 Result<void> MemoryFileSystem::remove(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  TALLY_TRY_VOID(operate("remove " + path));
-  if (!find(path)) return Error(ErrorCode::kIo, "remove " + path + ": not there");
-  directory_of(path)->change({.removed = name_of(path), .added = {}, .inode = {}});
-  return {};
+  return perform(FileCall::kRemove, path, [&]() -> Result<void> {
+    if (!find(path)) return wrong("remove", path, "not there");
+    directory_of(path)->change({operations_, name_of(path), {}, {}});
+    return {};
+  });
 }
 
 Result<void> MemoryFileSystem::sync_directory(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  TALLY_TRY_VOID(operate("sync directory " + path));
-  const auto found = directories_.find(path);
-  if (found == directories_.end()) return Error(ErrorCode::kIo, "sync " + path);
-  found->second.durable = found->second.now;
-  found->second.pending.clear();
-  return {};
+  return perform(FileCall::kSyncDirectory, path, [&]() -> Result<void> {
+    const auto found = directories_.find(path);
+    if (found == directories_.end()) return wrong("sync", path, "not there");
+    found->second.durable = found->second.now;
+    found->second.pending.clear();
+    return {};
+  });
 }
 
 Result<std::unique_ptr<store::File>> MemoryFileSystem::lock(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  if (!locks_.insert(path).second) return Error(ErrorCode::kDataLocked, path + " is locked");
-  return std::unique_ptr<store::File>(
-      std::make_unique<MemoryFile>(*this, std::make_shared<Inode>(), path, true));
+  return perform(FileCall::kLock, path, [&]() -> Result<std::unique_ptr<store::File>> {
+    if (!locks_.insert(path).second) return Error(ErrorCode::kDataLocked, path + " is locked");
+    return std::unique_ptr<store::File>(
+        std::make_unique<MemoryFile>(*this, std::make_shared<MemoryInode>(), path, true));
+  });
 }
 
-Result<store::DiskSpace> MemoryFileSystem::disk_space(const std::string& /*directory*/) {
-  const std::lock_guard lock(mutex_);
-  return store::DiskSpace{.total_bytes = capacity_,
-                          .free_bytes = capacity_ - std::min(capacity_, used())};
+Result<store::DiskSpace> MemoryFileSystem::disk_space(const std::string& directory) {
+  return perform(FileCall::kDiskSpace, directory, [&]() -> Result<store::DiskSpace> {
+    return store::DiskSpace{.total_bytes = capacity_,
+                            .free_bytes = capacity_ - std::min(capacity_, used())};
+  });
 }
 
 void MemoryFileSystem::inject(const Fault& fault) {
   const std::lock_guard lock(mutex_);
   fault_ = fault;
+  failed_ = false;
+}
+
+void MemoryFileSystem::heal() {
+  const std::lock_guard lock(mutex_);
+  fault_.reset();
+}
+
+bool MemoryFileSystem::failed() const {
+  const std::lock_guard lock(mutex_);
+  return failed_;
 }
 
 std::uint64_t MemoryFileSystem::operations() const {
   const std::lock_guard lock(mutex_);
   return operations_;
+}
+
+std::uint64_t MemoryFileSystem::calls(FileCall call) const {
+  const std::lock_guard lock(mutex_);
+  return calls_[static_cast<std::size_t>(call)];
 }
 
 void MemoryFileSystem::set_capacity(std::uint64_t bytes) {
@@ -338,41 +340,97 @@ void MemoryFileSystem::set_cold(bool cold) {
   cold_ = cold;
 }
 
+void MemoryFileSystem::set_cache_kept(bool kept) {
+  const std::lock_guard lock(mutex_);
+  cache_kept_ = kept;
+}
+
+void MemoryFileSystem::observe(std::function<void(FileCall)> observer) {
+  const std::lock_guard lock(mutex_);
+  observer_ = std::move(observer);
+  observing_ = std::this_thread::get_id();
+}
+
+bool MemoryFileSystem::is_synced() const {
+  const std::lock_guard lock(mutex_);
+  return first_moment() > operations_;
+}
+
+/// Of the oldest change that is not synced; later than now when there is none.
+std::uint64_t MemoryFileSystem::first_moment() const {
+  std::uint64_t first = operations_ + 1;
+  for (const auto& [path, directory] : directories_) {
+    if (!directory.pending.empty()) first = std::min(first, directory.pending.front().moment);
+    for (const auto& [name, inode] : directory.now) {
+      if (!inode->is_synced()) first = std::min(first, inode->first_moment());
+    }
+    for (const auto& [name, inode] : directory.durable) {
+      if (!inode->is_synced()) first = std::min(first, inode->first_moment());
+    }
+  }
+  return first;
+}
+
 std::unique_ptr<MemoryFileSystem> MemoryFileSystem::after_crash(const CrashKeeps& keeps) const {
   const std::lock_guard lock(mutex_);
-  Choice choice(keeps);
+  CrashChoice choice(keeps, std::min(first_moment(), operations_), operations_);
   auto image = std::make_unique<MemoryFileSystem>();
   for (const auto& [path, directory] : directories_) {
     Names names = directory.durable;
     for (const NameChange& change : directory.pending) {
-      if (choice.keep()) change.apply(names);
+      if (choice.keep_name(change.moment)) change.apply(names);
     }
     Directory& to = image->directories_[path];
     for (const auto& [name, inode] : names) {
-      auto kept = std::make_shared<Inode>();
-      kept->durable = inode->after_crash(choice);
-      kept->now = kept->durable;
-      to.durable[name] = kept;
+      to.durable.emplace_hint(to.durable.end(), name,
+                              std::make_shared<MemoryInode>(inode->after_crash(choice)));
     }
     to.now = to.durable;
   }
   return image;
 }
 
+std::vector<std::string> MemoryFileSystem::paths() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> found;
+  for (const auto& [path, directory] : directories_) {
+    for (const auto& [name, inode] : directory.now) found.push_back(path + "/" + name);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
 std::string MemoryFileSystem::content(const std::string& path) const {
   const std::lock_guard lock(mutex_);
   const auto inode = find(path);
-  return inode ? inode->now : std::string();
+  std::string bytes(inode ? inode->size() : 0, '\0');
+  if (inode) inode->now().read(0, bytes.data(), bytes.size());
+  return bytes;
 }
 
 void MemoryFileSystem::set_content(const std::string& path, std::string content) {
   const std::lock_guard lock(mutex_);
   Directory& directory = directories_[parent_of(path)];
-  auto inode = std::make_shared<Inode>();
-  inode->durable = content;
-  inode->now = std::move(content);
+  PagedBytes bytes;
+  bytes.write(0, content);
+  auto inode = std::make_shared<MemoryInode>(std::move(bytes));
   directory.now[name_of(path)] = inode;
   directory.durable[name_of(path)] = std::move(inode);
+}
+
+void MemoryFileSystem::damage(const std::string& path, std::uint64_t position,
+                              std::string_view bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto inode = find(path);
+  TALLY_CHECK(inode != nullptr);
+  inode->damage(position, bytes);
+}
+
+void MemoryFileSystem::cut(const std::string& path, std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  const auto inode = find(path);
+  TALLY_CHECK(inode != nullptr);
+  inode->cut(bytes);
 }
 
 }  // namespace tally::testing
