@@ -47,6 +47,7 @@ struct BrokerCore::State {
   void fire(TimerHook& hook);
   /// End of every call that may have made something possible.
   void flush() {
+    desk.flush();
     checkers.flush();
     deliveries.flush();
     transactions.release_some(kReleasedPerBatch);
@@ -55,6 +56,7 @@ struct BrokerCore::State {
   Result<void> restore_config(const store::IndexView& index);
   void collect_config();
   void save_clock();
+  void propose_config();
 
   Context context;
   Sessions sessions{};
@@ -68,6 +70,7 @@ struct BrokerCore::State {
   const store::IndexView* index = nullptr;  ///< until serve()
   bool config_dirty = false;
   bool config_logged = false;
+  bool config_proposed = false;      ///< by this run
   std::int64_t clock_behind_ms = 0;  ///< of the retention clock, as the index has it
   bool log_begun = false;            ///< the first entry's position is known
   bool witnessed = true;             ///< the newest applied entry is a lone Mark, or there is none
@@ -159,10 +162,15 @@ void BrokerCore::serve(Now now, EntryIndex last_index, Lsn end, std::int64_t las
   if (!state.witnessed) state.mark_at_ms = now.boot_ms + context.options.idle_mark_ms;
   state.deliveries.start();
   state.checkers.start();
+  state.propose_config();
+}
+
+void BrokerCore::State::propose_config() {
   const auto config = config_of(context.options);
-  if (!state.config_logged || context.config != config) {
-    context.proposals.propose(Waiter{}, context.now_ms(), TopicUid{}, 0, config);
-  }
+  if (!context.serving || config_proposed || (config_logged && context.config == config)) return;
+  if (context.in_reserve() && config_logged) return;
+  config_proposed = true;
+  context.proposals.propose(Waiter{}, context.now_ms(), TopicUid{}, 0, config);
 }
 
 // --- work ---
@@ -201,8 +209,8 @@ void BrokerCore::State::admit(Command& command, const store::Keepalive& bytes) {
     deliveries.admit_receive(waiter, *receive);
   } else if (auto* extend = std::get_if<ExtendLeaseRequest>(&body)) {
     deliveries.admit_extend(waiter, *extend);
-  } else if (auto* answer = std::get_if<AnswerCheckRequest>(&body)) {
-    desk.admit_answer(waiter, *answer);
+  } else if (std::holds_alternative<AnswerCheckRequest>(body)) {
+    desk.admit_answer(waiter, command);
   } else if (auto* checker = std::get_if<RegisterCheckerRequest>(&body)) {
     checkers.admit_register(waiter, std::move(*checker));
   } else if (auto* create = std::get_if<CreateTopicRequest>(&body)) {
@@ -250,12 +258,12 @@ void BrokerCore::tick(Now now) {
   context.wheel.expire(context.now_ms(), [&](TimerHook& hook) { state.fire(hook); });
   state.retention.tick(now);
   state.flush();
-  if (now.boot_ms >= state.mark_at_ms) propose_mark();
+  if (now.boot_ms >= state.mark_at_ms && !context.in_reserve()) propose_mark();
 }
 
 std::int64_t BrokerCore::next_tick_ms() const {
   auto& context = state_->context;
-  std::int64_t next = state_->mark_at_ms;
+  std::int64_t next = context.in_reserve() ? TimerWheel::kNever : state_->mark_at_ms;
   if (const std::int64_t due = context.wheel.next_due_ms(); due != TimerWheel::kNever) {
     next = std::min(next, context.clock.boot_at(due));
   }
@@ -404,7 +412,11 @@ void BrokerCore::checkpoint_done() {
 bool BrokerCore::base_due() const { return state_->retention.base_due(); }
 void BrokerCore::base_written(const KnownBase& base) { state_->retention.base_written(base); }
 void BrokerCore::base_failed() { state_->retention.base_failed(); }
-void BrokerCore::set_space(store::Space) {}
+void BrokerCore::set_space(store::Space space) {
+  state_->context.space = space;
+  state_->propose_config();
+  if (state_->context.serving) state_->flush();
+}
 
 // --- stop ---
 
@@ -427,6 +439,7 @@ EntryIndex BrokerCore::applied() const { return state_->context.applied; }
 
 BrokerCore::Counters BrokerCore::counters() const {
   Counters counters = state_->context.counters;
+  counters.end_bytes_reserved = state_->context.end_bytes_reserved;
   counters.horizon = state_->context.horizon.value;
   const std::int64_t behind_ms = state_->retention.clock_behind_ms();
   counters.retention_clock_behind_ms =

@@ -93,8 +93,9 @@ class BrokerCore {
     std::uint64_t pending = 0, parked = 0;
     std::uint64_t lost = 0;       ///< messages that groups lost by retention, since the start
     std::uint64_t disk_full = 0;  ///< requests refused for want of space
-    std::uint64_t bases_unreadable = 0;  ///< that retention wanted to read
-    std::uint64_t horizon = 0;           ///< LSN: decisions of ENDs before it are not known
+    std::uint64_t end_bytes_reserved = 0;  ///< of the log, for ENDs of open transactions
+    std::uint64_t bases_unreadable = 0;    ///< that retention wanted to read
+    std::uint64_t horizon = 0;             ///< LSN: decisions of ENDs before it are not known
     std::uint64_t retention_clock_behind_ms = 0;
   };
   Counters counters() const;

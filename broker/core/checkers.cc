@@ -158,6 +158,11 @@ void Checkers::received(SessionId session, std::uint64_t challenge) {
   Transaction& transaction = *found->second;
   if (transaction.asked != session || transaction.received) return;
   transaction.received = true;
+  if (context_
+          .in_reserve()) {  // it cannot be counted, so that the next one must not follow at once
+    transaction.not_before_ms = context_.now_ms() + transaction.first_check_ms;
+    return;
+  }
   transaction.counting = true;
   transactions_.pin(transaction);
   context_.proposals.propose(

@@ -16,16 +16,21 @@ void Context::refuse(const Waiter& waiter, ErrorCode code, std::string message) 
   answer(waiter, Error(code, std::move(message)));
 }
 
+bool Context::has_room(const Waiter& waiter) {
+  const bool no_segment = space != store::Space::kEnough;
+  if (!no_segment && full.empty()) return true;
+  ++counters.disk_full;
+  refuse(waiter, ErrorCode::kDiskFull,
+         no_segment ? "the disk has no room for another segment of the log" : full);
+  return false;
+}
+
 bool Context::takes_messages(const Waiter& waiter) {
   if (draining) {
     refuse(waiter, ErrorCode::kShuttingDown, "the broker is stopping");
     return false;
   }
-  if (!full.empty()) {
-    ++counters.disk_full;
-    refuse(waiter, ErrorCode::kDiskFull, full);
-    return false;
-  }
+  if (!has_room(waiter)) return false;
   if (proposals.bytes_in_flight() >= options.log_bytes_in_flight_max ||
       checkpoint.lag_bytes() >= options.checkpoint_lag_bytes_max) {
     ++counters.overloaded;

@@ -58,6 +58,10 @@ struct Context {
   void refuse(const Waiter& waiter, ErrorCode code, std::string message);
   /// Whether new messages are taken in; answers the waiter when not.
   bool takes_messages(const Waiter& waiter);
+  /// Whether there is room for what is not the end of something begun; answers the waiter when not.
+  bool has_room(const Waiter& waiter);
+  /// What is left of the disk is kept for ENDs.
+  bool in_reserve() const { return space == store::Space::kReserve; }
 
   const CoreOptions options;
   const ShardId shard;
@@ -74,6 +78,8 @@ struct Context {
   BrokerCore::Counters counters{};
   bool serving = false;
   bool draining = false;
+  store::Space space = store::Space::kEnough;
+  std::uint64_t end_bytes_reserved = 0;  ///< of ENDs that stored halves may need
   std::string full{};  ///< why the log has no room for new messages; empty: it has
 };
 

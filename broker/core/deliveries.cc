@@ -50,6 +50,10 @@ void Deliveries::open(const Waiter& waiter, Topic& topic, const ReceiveRequest& 
                       std::list<WaitingReceive>&& receive) {
   auto& opening = opening_[{request.group, topic.uid.value}];
   if (opening.empty()) {
+    if (!context_.has_room(waiter)) {
+      opening_.erase({request.group, topic.uid.value});
+      return;
+    }
     GroupUid uid;
     if (const Group* group = find_group(request.group)) {
       uid = group->uid;
@@ -122,6 +126,11 @@ void Deliveries::admit_settle(const Waiter& waiter, const SettleRequest& request
   if (subscription == nullptr) {
     return context_.refuse(waiter, ErrorCode::kGroupNotFound,
                            "group " + request.group + " does not read topic " + request.topic);
+  }
+  if (context_.in_reserve()) {
+    ++context_.counters.disk_full;
+    return context_.refuse(waiter, ErrorCode::kDiskFull,
+                           "what is left of the disk is kept for the ends of transactions");
   }
   if (request.items.empty() || request.items.size() > limits::kSettleItemsMax) {
     return context_.refuse(waiter, ErrorCode::kOutOfRange, "a settle has 1 to 1024 items");
@@ -259,11 +268,12 @@ void Deliveries::admit_extend(const Waiter& waiter, const ExtendLeaseRequest& re
 }
 
 void Deliveries::lease_due(Lease& lease) {
-  constexpr std::int64_t kAgainMs = 50;
+  constexpr std::int64_t kAgainMs = 50, kRoomAgainMs = 1'000;
   Subscription& subscription = *lease.subscription;
-  if (subscription.queues[lease.queue].settling.contains(lease.offset)) {
-    context_.wheel.schedule(lease, context_.now_ms() + kAgainMs);  // the settle decides first
-    return;
+  const bool settling = subscription.queues[lease.queue].settling.contains(lease.offset);
+  if (settling || context_.in_reserve()) {  // the settle decides first; what expires is written
+    const std::int64_t again_ms = settling ? kAgainMs : kRoomAgainMs;
+    return context_.wheel.schedule(lease, context_.now_ms() + again_ms);
   }
   lease.expiring = true;
   if (subscription.expired.empty()) to_expire_.push_back(&subscription);

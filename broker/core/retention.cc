@@ -43,14 +43,11 @@ void Retention::serve(Now now, Lsn end, std::int64_t last_time_ms, std::int64_t 
 bool Retention::base_due() const {
   if (!context_.serving || making_ || !changed_) return false;
   if (context_.clock.boot_ms() < base_not_before_ms_) return false;
+  if (context_.checkpoint.position().next <= newest_.lsn) return false;
   if (newest_.lsn.value == 0) return true;
   const std::int64_t retention_ms = context_.options.retention_ms;
-  std::int64_t shortest_ms = retention_ms;
-  for (const Topic* topic : topics_.with_retention()) {
-    shortest_ms = std::min(shortest_ms, topic->retention_ms);
-  }
-  const std::int64_t every_ms =
-      std::max({shortest_ms / kBasesPerShortest, retention_ms / kBasesPerRetention, kBaseMsMin});
+  const std::int64_t every_ms = std::max({topics_.shortest_retention_ms() / kBasesPerShortest,
+                                          retention_ms / kBasesPerRetention, kBaseMsMin});
   return context_.now_ms() - newest_.time_ms >= every_ms ||
          log_bytes(newest_.lsn) >= context_.options.retention_bytes / kBasesPerSize;
 }
@@ -147,6 +144,20 @@ void Retention::step() {
   if (const KnownBase* base = next_horizon()) return load(*base, true);
   if (const KnownBase* base = next_of_topics()) return load(*base, false);
   judge_size();
+  if (needs_another_base()) {
+    context_.proposals.propose_mark(context_.now_ms());
+    changed_ = true;
+  }
+}
+
+// The horizon stops at the older of the two newest bases, which may need what the newest does not. Where new messages are
+// refused, nothing may come any more that is reason for another one.
+bool Retention::needs_another_base() const {
+  if (context_.full.empty() && context_.space == store::Space::kEnough) return false;
+  if (changed_ || making_ || bases_.empty()) return false;
+  if (bases_.size() == 1) return true;
+  const KnownBase& older = bases_[bases_.size() - 2];
+  return older.oldest_needed < std::min(older.lsn, bases_.back().oldest_needed);
 }
 
 void Retention::load(const KnownBase& base, bool horizon) {

@@ -61,6 +61,7 @@ class Retention {
   void loaded(const KnownBase& base, bool horizon, const StoredPairs& rows);
   void propose(const KnownBase& base, bool horizon, std::vector<Floors>&& floors);
   bool concerns(const Topic& topic, const KnownBase& base, bool horizon) const;
+  bool needs_another_base() const;
   void judge_size();
   std::string why_it_stays() const;
   void cut(const KnownBase& base);

@@ -48,7 +48,10 @@ Topic& Topics::make(TopicUid uid, std::string_view name, std::uint32_t queues,
   topic->name = name;
   topic->retention_ms = retention_ms;
   topic->queues.resize(queues);
-  if (retention_ms != 0) with_retention_.push_back(topic.get());
+  if (retention_ms != 0) {
+    with_retention_.push_back(topic.get());
+    shortest_retention_ms_ = std::min(shortest_retention_ms_, retention_ms);
+  }
   by_name_.emplace(topic->name, topic.get());
   newest_uid_ = std::max(newest_uid_, uid.value);
   return *topic;
@@ -71,6 +74,7 @@ void Topics::admit_create(const Waiter& waiter, const CreateTopicRequest& reques
                            "a topic's retention is at most the broker's, " +
                                std::to_string(context_.options.retention_ms) + " ms");
   }
+  if (!context_.has_room(waiter)) return;
   if (find(request.topic) == nullptr &&
       by_name_.size() + in_flight_ >= context_.options.topics_max) {
     return context_.refuse(waiter, ErrorCode::kTooManyTopics,

@@ -83,6 +83,8 @@ class Topics {
   void raise_first(Topic& topic, std::uint32_t queue, std::uint64_t first);
   /// Topics with a retention of their own.
   const std::vector<Topic*>& with_retention() const { return with_retention_; }
+  /// Of all topics and the broker.
+  std::int64_t shortest_retention_ms() const { return shortest_retention_ms_; }
   /// DATA_DAMAGED when a message that is still kept cannot be located.
   Result<void> complete() const;
 
@@ -106,6 +108,7 @@ class Topics {
   std::vector<Topic*> touched_{};
   std::vector<Topic*> new_topics_{};
   std::vector<Topic*> with_retention_{};
+  std::int64_t shortest_retention_ms_ = context_.options.retention_ms;
   std::vector<std::pair<Topic*, std::uint32_t>> to_erase_{};  ///< queues, each once
   struct Gap {
     const Topic* topic;

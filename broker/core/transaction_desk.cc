@@ -1,19 +1,12 @@
 #include "broker/core/transaction_desk.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "broker/core/index_keys.h"
 #include "protocol/base/check.h"
 
 namespace tally::broker {
-namespace {
-
-Waiter waiter_of(const Command& command, RequestKind kind) {
-  return {.session = command.session, .request = command.request, .kind = kind};
-}
-
-}  // namespace
-
 TxEvent TransactionDesk::event_of(const Transaction& transaction, const HalfQuestion& half) {
   if (transaction.state == TxState::kNone) {
     return half.later ? TxEvent::kPrepareLater : TxEvent::kPrepareNew;
@@ -101,7 +94,9 @@ void TransactionDesk::prepare(const Waiter& waiter, Command& command, const stor
             .answer;
     if (answer != TxAnswer::kStored) return answer_half(waiter, *transaction, answer);
   }
+  if (!reserves_end(waiter, transaction, request)) return;
   if (transaction == nullptr) transaction = &transactions_.make(request.transaction);
+  transactions_.reserve_end(*transaction, request.group);
   transactions_.pin(*transaction);
   const auto& options = context_.options;
   const store::HalfExtension half{
@@ -124,6 +119,19 @@ void TransactionDesk::prepare(const Waiter& waiter, Command& command, const stor
   context_.proposals.keep(bytes);
 }
 
+bool TransactionDesk::reserves_end(const Waiter& waiter, const Transaction* transaction,
+                                   const PrepareRequest& request) {
+  if (transaction != nullptr && transaction->end_bytes != 0) return true;
+  const std::uint64_t reserved = context_.end_bytes_reserved;
+  const std::uint64_t most = context_.options.end_bytes_max;
+  if (reserved + end_bytes(request.transaction, request.group) <= most) return true;
+  ++context_.counters.disk_full;
+  context_.refuse(waiter, ErrorCode::kDiskFull,
+                  "the ends of open transactions may need " + std::to_string(reserved) +
+                      " bytes, and the log's reserve for them has " + std::to_string(most));
+  return false;
+}
+
 void TransactionDesk::look_up(std::string_view id, Command& command,
                               const store::Keepalive& bytes) {
   const std::string key(id);
@@ -132,28 +140,49 @@ void TransactionDesk::look_up(std::string_view id, Command& command,
     transaction.loading = true;
     transactions_.pin(transaction);
     context_.loads.get(keys::transaction(context_.shard, keys::Kind::kDecided, key),
-                       [this, key](StoredPairs&& found) { resume_delayed(key, std::move(found)); });
+                       [this, key](StoredPairs&& found) { looked_up(key, std::move(found)); });
   }
   delayed_[key].push_back({std::move(command), bytes});
 }
 
-void TransactionDesk::resume_delayed(const std::string& id, StoredPairs&& found) {
+void TransactionDesk::looked_up(const std::string& id, StoredPairs&& found) {
   Transaction* transaction = transactions_.find(id);
   TALLY_CHECK(transaction != nullptr && transaction->loading);
   transaction->loading = false;
   if (!found.empty()) TALLY_CHECK(transactions_.insert_decided(id, found.front().second));
-  auto node = delayed_.extract(id);
   // The look-up's own pin is dropped first: it must not keep requests from being judged at once.
   --transaction->pins;
-  for (Delayed& delayed : node.mapped()) {
-    if (std::holds_alternative<PrepareRequest>(delayed.command.body)) {
-      prepare(waiter_of(delayed.command, RequestKind::kPrepare), delayed.command, delayed.bytes,
-              LookedUp::kYes);
-    } else {
-      end(waiter_of(delayed.command, RequestKind::kEnd), delayed.command, LookedUp::kYes);
+  resume_delayed(id, LookedUp::kYes);
+  transactions_.release_if_idle(*transaction);
+}
+
+void TransactionDesk::resume_delayed(const std::string& id, LookedUp looked_up) {
+  auto node = delayed_.extract(id);
+  if (node.empty()) return;
+  for (auto& [command, bytes] : node.mapped()) {
+    const Waiter waiter{
+        .session = command.session, .request = command.request, .kind = kind_of(command.body)};
+    switch (waiter.kind) {
+      case RequestKind::kPrepare:
+        prepare(waiter, command, bytes, looked_up);
+        break;
+      case RequestKind::kEnd:
+        end(waiter, command, looked_up);
+        break;
+      default:
+        admit_answer(waiter, command);
     }
   }
-  transactions_.release_if_idle(*transaction);
+}
+
+void TransactionDesk::delay(Transaction& transaction, Command& command,
+                            const store::Keepalive& bytes) {
+  transaction.delayed = true;
+  delayed_[std::string(transaction.id())].push_back({std::move(command), bytes});
+}
+
+void TransactionDesk::flush() {
+  for (const std::string& id : std::exchange(ended_, {})) resume_delayed(id, LookedUp::kNo);
 }
 
 void TransactionDesk::answer_half(const Waiter& waiter, const Transaction& transaction,
@@ -190,6 +219,7 @@ Result<bool> TransactionDesk::apply_half(const Applying& applying, const store::
                                                        .later = half->later}));
   if (row.answer == TxAnswer::kStored) store_half(*transaction, *half, applying);
   transaction->state = row.next;
+  if (!is_open(row.next)) transactions_.release_end(*transaction);
   answer_half(applying.waiter, *transaction, row.answer);
   checkers_.update(*transaction);
   unpin_if_serving(*transaction);
@@ -215,6 +245,7 @@ void TransactionDesk::store_half(Transaction& transaction, const store::HalfExte
     transaction.lifetime_ms = half.lifetime_ms;
     transaction.fresh = half.fresh;
     transaction.owner = applying.waiter.session;
+    transactions_.reserve_end(transaction, half.group);
     ++context_.counters.pending;
   }
   transaction.halves.push_back(
@@ -255,7 +286,8 @@ void TransactionDesk::end(const Waiter& waiter, Command& command, LookedUp looke
       (transaction != nullptr && transaction->loading)) {
     return look_up(request.transaction, command, {});
   }
-  const store::EndExtension end{
+  if (transaction != nullptr && transaction->ending) return delay(*transaction, command, {});
+  store::EndExtension end{
       .decision = request.decision,
       .decider = request.by_operator ? Decider::kOperator : Decider::kProducer,
       .messages = request.messages,
@@ -271,7 +303,14 @@ void TransactionDesk::end(const Waiter& waiter, Command& command, LookedUp looke
     if (answer != TxAnswer::kDecided)
       return answer_end(waiter, transaction, answer, end.transaction);
   }
-  transactions_.pin(*transaction);
+  propose_end(waiter, *transaction, end);
+}
+
+void TransactionDesk::propose_end(const Waiter& waiter, Transaction& transaction,
+                                  store::EndExtension& end) {
+  if (context_.in_reserve()) end.reason = {};  // no room is reserved for it
+  transactions_.pin(transaction);
+  transaction.ending = true;
   context_.proposals.propose(waiter, context_.now_ms(), TopicUid{}, 0, end);
 }
 
@@ -299,6 +338,8 @@ bool TransactionDesk::apply_end(const Applying& applying) {
     ++context_.counters.conflicts;
   }
   answer_end(applying.waiter, transaction, row.answer, end->transaction);
+  transaction->ending = false;
+  if (std::exchange(transaction->delayed, false)) ended_.emplace_back(end->transaction);
   checkers_.update(*transaction);
   unpin_if_serving(*transaction);
   return true;
@@ -307,6 +348,7 @@ bool TransactionDesk::apply_end(const Applying& applying) {
 void TransactionDesk::decide(Transaction& transaction, const store::EndExtension& end,
                              const Applying& applying) {
   --(transaction.state == TxState::kPending ? context_.counters.pending : context_.counters.parked);
+  transactions_.release_end(transaction);
   const bool commit = end.decision == Decision::kCommit;
   transaction.state = commit ? TxState::kCommitted : TxState::kRolledBack;
   transaction.decided_by = end.decider;
@@ -324,97 +366,6 @@ void TransactionDesk::decide(Transaction& transaction, const store::EndExtension
   }
   ++(commit ? context_.counters.commits : context_.counters.rollbacks);
   transactions_.decided(transaction);
-}
-
-// --- check-back ---
-
-void TransactionDesk::admit_answer(const Waiter& waiter, const AnswerCheckRequest& request) {
-  Transaction* transaction = transactions_.find(request.transaction);
-  if (transaction == nullptr ||
-      !checkers_.take_answer(*transaction, waiter.session, request.challenge)) {
-    return context_.refuse(
-        waiter, ErrorCode::kWrongChallenge,
-        "transaction " + request.transaction + " was not asked about with this challenge");
-  }
-  if (request.decision == Decision::kUnknown) {
-    checkers_.update(*transaction);
-    return context_.answer(waiter, Response(AnswerCheckResponse{.result = transaction->winner()}));
-  }
-  const store::EndExtension end{.decision = request.decision,
-                                .decider = Decider::kCheck,
-                                .messages = request.messages,
-                                .handle = transaction->handle(context_.log),
-                                .transaction = request.transaction,
-                                .group = {},
-                                .client = client_of(sessions_, waiter.session),
-                                .reason = request.reason};
-  if (transaction->pins == 0) {
-    const TxAnswer answer = rule(transaction->state, event_of(transaction, end)).answer;
-    if (answer != TxAnswer::kDecided) {
-      if (answer == TxAnswer::kConflict) ++context_.counters.conflicts;
-      checkers_.update(*transaction);
-      return answer_end(waiter, transaction, answer, end.transaction);
-    }
-  }
-  transactions_.pin(*transaction);
-  context_.proposals.propose(waiter, context_.now_ms(), TopicUid{}, 0, end);
-}
-
-bool TransactionDesk::apply_check_delivered(const Applying& applying) {
-  const auto check = store::decode<store::CheckDeliveredExtension>(applying.record.header,
-                                                                   applying.record.extension);
-  if (!check) return false;
-  Transaction* transaction = transactions_.find(check->transaction);
-  if (transaction == nullptr) return true;
-  const TxRow& row = rule(transaction->state, TxEvent::kCheckDelivered);
-  if (row.answer == TxAnswer::kCounted && check->attempt == transaction->checks + 1) {
-    ++transaction->checks;
-    auto& records = transaction->check_records;
-    if (records.size() == kCheckRecordsMax) records.erase(records.begin());
-    records.push_back({.delivered_at_ms = applying.time_ms, .client = std::string(check->client)});
-    ++context_.counters.checks_delivered;
-    transactions_.changed(*transaction);
-  }
-  transaction->counting = false;
-  checkers_.update(*transaction);
-  unpin_if_serving(*transaction);
-  return true;
-}
-
-bool TransactionDesk::apply_park(const Applying& applying) {
-  const auto park =
-      store::decode<store::ParkExtension>(applying.record.header, applying.record.extension);
-  if (!park) return false;
-  Transaction* transaction = transactions_.find(park->transaction);
-  if (transaction == nullptr ||
-      rule(transaction->state, TxEvent::kPark).answer != TxAnswer::kParked) {
-    return true;
-  }
-  transaction->state = TxState::kParked;
-  transaction->reason = park->reason;
-  --context_.counters.pending;
-  ++context_.counters.parked;
-  transactions_.changed(*transaction);
-  checkers_.update(*transaction);
-  return true;
-}
-
-bool TransactionDesk::apply_resume(const Applying& applying) {
-  const auto resume =
-      store::decode<store::ResumeExtension>(applying.record.header, applying.record.extension);
-  if (!resume) return false;
-  Transaction* transaction = transactions_.find(resume->transaction);
-  if (transaction == nullptr ||
-      rule(transaction->state, TxEvent::kResume).answer != TxAnswer::kResumed) {
-    return true;
-  }
-  transaction->state = TxState::kPending;
-  transaction->reason.clear();
-  ++context_.counters.pending;
-  --context_.counters.parked;
-  transactions_.changed(*transaction);
-  checkers_.update(*transaction);
-  return true;
 }
 
 }  // namespace tally::broker

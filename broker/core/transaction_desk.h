@@ -3,7 +3,8 @@
 //
 // Admission answers at once what no record can change any more: a transaction that has nothing in flight is judged by the
 // same rules that apply uses. Otherwise the request becomes a record and apply judges it. Ids that are not in memory are
-// looked up first; requests for them wait in their order. Owned by the core; one thread.
+// looked up first; requests for them wait in their order. So do ENDs while one of the same transaction is in flight: the
+// room that is reserved for its END is used once. Owned by the core; one thread.
 
 #include <unordered_map>
 #include <vector>
@@ -24,9 +25,11 @@ class TransactionDesk {
 
   void admit_prepare(const Waiter& waiter, Command& command, const store::Keepalive& bytes);
   void admit_end(const Waiter& waiter, Command& command);
-  void admit_answer(const Waiter& waiter, const AnswerCheckRequest& request);
+  void admit_answer(const Waiter& waiter, Command& command);
   void admit_show(const Waiter& waiter, const ShowTransactionRequest& request);
   void admit_list(const Waiter& waiter, ListTransactionsRequest&& request);
+  /// Admits what waited for an END that is applied by now. To be called at the end of each batch.
+  void flush();
 
   // Each says whether the record made sense. `index` is where replay looks up decided transactions; null when serving.
   Result<bool> apply_half(const Applying& applying, const store::IndexView* index);
@@ -53,7 +56,12 @@ class TransactionDesk {
                LookedUp looked_up);
   void end(const Waiter& waiter, Command& command, LookedUp looked_up);
   void look_up(std::string_view id, Command& command, const store::Keepalive& bytes);
-  void resume_delayed(const std::string& id, StoredPairs&& found);
+  void looked_up(const std::string& id, StoredPairs&& found);
+  void delay(Transaction& transaction, Command& command, const store::Keepalive& bytes);
+  void resume_delayed(const std::string& id, LookedUp looked_up);
+  bool reserves_end(const Waiter& waiter, const Transaction* transaction,
+                    const PrepareRequest& request);
+  void propose_end(const Waiter& waiter, Transaction& transaction, store::EndExtension& end);
 
   static TxEvent event_of(const Transaction& transaction, const HalfQuestion& half);
   TxEvent event_of(const Transaction* transaction, const store::EndExtension& end) const;
@@ -76,6 +84,7 @@ class TransactionDesk {
   Checkers& checkers_;
   Sessions& sessions_;
   std::unordered_map<std::string, std::vector<Delayed>> delayed_{};
+  std::vector<std::string> ended_{};  ///< ids whose delayed requests can go on
 };
 
 }  // namespace tally::broker

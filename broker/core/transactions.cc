@@ -1,5 +1,8 @@
 #include "broker/core/transactions.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "broker/core/index_keys.h"
 #include "broker/core/topics.h"
 #include "protocol/base/bytes.h"
@@ -60,7 +63,8 @@ void Transaction::clear() {
   halves.clear();
   check_records.clear();
   reason.clear();
-  pins = 0;
+  pins = end_bytes = 0;
+  ending = delayed = false;
   loading = dirty = writing = fresh = open_row = false;
   hash = 0;
   next_in_bucket = nullptr;
@@ -68,6 +72,24 @@ void Transaction::clear() {
   challenge = 0;
   outstanding = received = counting = false;
   not_before_ms = 0;
+}
+
+std::uint32_t end_bytes(std::string_view id, std::string_view group) {
+  constexpr std::size_t kFixed = 2 + 4 + 32 + 1 + 1 + 1 + limits::kFieldBytesMax + 2;
+  const std::size_t record = store::kRecordHeaderBytes + kFixed + id.size() + group.size();
+  // An entry of its own, or its share of the page that a longer one is filled up to.
+  const std::size_t around = std::max(store::kEntryHeadBytes + store::kEntryAlignment, record / 3);
+  return static_cast<std::uint32_t>(record + around);
+}
+
+void Transactions::reserve_end(Transaction& transaction, std::string_view group) {
+  if (transaction.end_bytes != 0) return;
+  transaction.end_bytes = end_bytes(transaction.id(), group);
+  context_.end_bytes_reserved += transaction.end_bytes;
+}
+
+void Transactions::release_end(Transaction& transaction) {
+  context_.end_bytes_reserved -= std::exchange(transaction.end_bytes, 0u);
 }
 
 Transaction* Transactions::find(std::string_view id) {
@@ -125,6 +147,7 @@ void Transactions::remove(Transaction& transaction) {
   while (*at != &transaction) at = &(*at)->next_in_bucket;
   *at = transaction.next_in_bucket;
   --table.size;
+  release_end(transaction);
   transaction.clear();
   spare_.push_back(&transaction);
 }
@@ -200,6 +223,7 @@ Result<void> Transactions::restore(const store::IndexView& index) {
     Transaction& transaction = obtain(*id);
     if (!decode_open(*id, row, transaction)) return false;
     transaction.open_row = true;
+    reserve_end(transaction, transaction.group());
     if (transaction.state == TxState::kPending) ++context_.counters.pending;
     if (transaction.state == TxState::kParked) ++context_.counters.parked;
     return true;

@@ -60,12 +60,15 @@ struct Transaction : TimerHook {
   std::string reason{};
 
   // Where it stands in memory and index.
-  std::uint32_t pins = 0;  ///< requests in flight and look-ups
-  bool loading = false;    ///< its key is being looked up
-  bool dirty = false;      ///< changed since the last checkpoint was taken
-  bool writing = false;    ///< in the checkpoint that is being written
-  bool fresh = false;      ///< begun without a look-up: an old decided row may stand in the index
-  bool open_row = false;   ///< the index holds it as open
+  std::uint32_t end_bytes = 0;  ///< of the log, reserved for its END
+  bool ending = false;          ///< its END is in flight
+  bool delayed = false;         ///< requests wait for that
+  std::uint32_t pins = 0;       ///< requests in flight and look-ups
+  bool loading = false;         ///< its key is being looked up
+  bool dirty = false;           ///< changed since the last checkpoint was taken
+  bool writing = false;         ///< in the checkpoint that is being written
+  bool fresh = false;     ///< begun without a look-up: an old decided row may stand in the index
+  bool open_row = false;  ///< the index holds it as open
   std::uint64_t hash = 0;
   Transaction* next_in_bucket = nullptr;
 
@@ -80,6 +83,9 @@ struct Transaction : TimerHook {
 };
 
 inline constexpr std::size_t kCheckRecordsMax = 16;
+
+/// The most that an END without a reason takes in the log.
+std::uint32_t end_bytes(std::string_view id, std::string_view group);
 
 class Transactions {
  public:
@@ -105,6 +111,9 @@ class Transactions {
   void changed(Transaction& transaction);
   /// Has just become decided: `changed`, and its final row is written.
   void decided(Transaction& transaction);
+  /// Room in the log for the END of one that is open, or about to be.
+  void reserve_end(Transaction& transaction, std::string_view group);
+  void release_end(Transaction& transaction);
   void pin(Transaction& transaction) { ++transaction.pins; }
   void unpin(Transaction& transaction) {
     --transaction.pins;

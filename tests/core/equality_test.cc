@@ -101,6 +101,7 @@ class Workload {
     broker_.restart(TestBroker::Start::kRebuild);
     broker_.run();
     REQUIRE(broker_.dump() == lived);
+    REQUIRE(broker_.unreadable() == 0);
     if (random_.one_in(2)) broker_.checkpoint();
     sends_.clear();
     receives_.clear();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/core/base_rows.h"
 #include "broker/core/broker_core.h"
 
 namespace tally::broker {
@@ -22,6 +23,14 @@ class TestBroker {
   };
   /// Drops the core and what was not durable; starts again from what is left of the log.
   void restart(Start start);
+  /// Puts a record that no request asks for behind the log, and starts again.
+  template <typename Extension>
+  void append_and_restart(store::RecordType type, const Extension& extension) {
+    std::string bytes;
+    encode(extension, bytes);
+    append(type, bytes);
+    restart(Start::kCheckpoint);
+  }
 
   // --- requests; the answer is there after run() unless the log is held ---
   SessionId connect(std::string client);
@@ -44,6 +53,7 @@ class TestBroker {
   std::optional<Result<Response>> answer(RequestId request);
   std::optional<Grant> granted(RequestId request);
   std::vector<AskCheck> take_checks();
+  std::vector<Loss> take_losses();
 
   // --- together with run() ---
   template <typename R>
@@ -77,6 +87,13 @@ class TestBroker {
 
   // --- time, log, index ---
   void advance(std::int64_t ms);
+  /// Lets time pass with all that belongs to it: checkpoints, bases, retention. With `topic` a message is sent each second.
+  void pass(std::int64_t ms, const std::string& topic = {});
+  /// Time passes unseen: the broker is stopped, and started by restart().
+  void stand_still(std::int64_t ms) {
+    now_.wall_ms += ms;
+    now_.boot_ms += ms;
+  }
   /// Steps the machine's wall clock; the boot clock goes on.
   void jump_wall(std::int64_t ms) { now_.wall_ms += ms; }
   /// Writes and commits all entries and serves all loads until nothing moves.
@@ -101,8 +118,20 @@ class TestBroker {
   const std::optional<Cut>& last_cut() const { return cut_; }
   /// The newest base cannot be read any more.
   void damage_newest_base() { bases_.rbegin()->second.rows.clear(); }
+  /// Deliveries whose message the log no longer had.
+  std::uint64_t unreadable() const { return unreadable_; }
   /// Bases are not written.
   bool bases_fail = false;
+  /// Rows of decisions of before the horizon stay in the index.
+  bool keep_rows = false;
+  void forget_cut() { cut_.reset(); }
+  /// What a core says that was restored from the newest base and the log behind it.
+  Result<void> complete_from_newest_base();
+  /// Rows of one kind in the index.
+  std::size_t rows(keys::Kind kind) const;
+  /// Loads that are under way; the core gets no answer before release_loads().
+  std::vector<Load> hold_loads() { return std::exchange(loads_, {}); }
+  void release_loads(std::vector<Load> loads) { loads_ = std::move(loads); }
   std::uint64_t records(store::RecordType type) const;
   std::int64_t now_ms() const { return now_.wall_ms; }
   const LogId& log() const { return log_id_; }
@@ -119,7 +148,10 @@ class TestBroker {
     std::map<std::string, std::string> rows{};
   };
   void start();
-  void restore_base();
+  void append(store::RecordType type, std::string_view extension);
+  void store_entry(const store::EntryView& entry);
+  static void fill(store::IndexStore& index, const Base& base);
+  void replay(BrokerCore& core, const store::IndexView& index);
   void make_base(const store::ReplayFrom& position);
   void carry_out(const Cut& cut);
 
@@ -136,6 +168,8 @@ class TestBroker {
   std::map<std::uint64_t, Result<Response>> answers_{};
   std::map<std::uint64_t, Grant> grants_{};
   std::map<std::uint64_t, std::string> sessions_{};
+  std::uint64_t unreadable_ = 0;
+  std::vector<Loss> losses_{};
   bool serving_ = false;
   std::uint64_t next_session_ = 1;
   std::uint64_t next_request_ = 1;
