@@ -51,13 +51,10 @@ class Gather {
 
 struct Log::State {
   State(FileSystem& file_system, const LogOptions& log_options)
-      : files(file_system),
-        options(log_options),
-        preparer(file_system, log_options.directory, log_options.segment_bytes,
-                 log_options.prepare_ahead) {}
+      : files(file_system), options(log_options), preparer(file_system, log_options) {}
 
   Result<Segments> open_or_create(const ReplayFrom& from);
-  Result<std::shared_ptr<const Segment>> make_segment(LogId log, Lsn base, std::uint64_t least);
+  Result<std::shared_ptr<const Segment>> make_segment(Unnamed&& taken, LogId log, Lsn base);
   Result<void> write_zeroes_ahead();
   Result<void> write(std::span<Entry* const> entries);
   Result<void> flush();
@@ -93,16 +90,16 @@ Result<Segments> Log::State::open_or_create(const ReplayFrom& from) {
                      ": the log is gone; the index says that everything before LSN " +
                      std::to_string(from.next.value) + " was durable");
   }
-  TALLY_TRY(auto made, make_segment(options.new_log_id, Lsn(0), 0));
+  TALLY_TRY(auto taken, preparer.take_first());
+  TALLY_TRY(auto made, make_segment(std::move(taken), options.new_log_id, Lsn(0)));
   return Segments{std::move(made)};
 }
 
-Result<std::shared_ptr<const Segment>> Log::State::make_segment(LogId log, Lsn base,
-                                                                std::uint64_t least) {
-  TALLY_TRY(auto file, preparer.take(least));
+Result<std::shared_ptr<const Segment>> Log::State::make_segment(Unnamed&& taken, LogId log,
+                                                                Lsn base) {
   const SegmentHeader header{
       .log = log, .shard = options.shard, .epoch = random_u64(), .base = base};
-  return name_segment(files, options.directory, std::move(file), header);
+  return name_segment(files, options.directory, std::move(taken), header);
 }
 
 /// A merely allocated file syncs at half the speed. The preparer does this for later segments.
@@ -118,7 +115,7 @@ Result<void> Log::check(FileSystem& files, const LogOptions& options) {
   if (!exists) return {};
   TALLY_TRY(const Segments segments,
             open_segments(files, options.directory, options.shard, FileSystem::Mode::kRead));
-  if (segments.empty()) return {};
+  if (segments.empty()) return SegmentPreparer::check_room(files, options);
   TALLY_TRY_VOID(examine_log(segments, {.first_look = true}));
   return {};
 }
@@ -143,8 +140,6 @@ Result<Log::Opened> Log::open(FileSystem& files, const LogOptions& options, cons
   if (!opened.report.checkpoint_matched) return opened;
   TALLY_TRY_VOID(repair_log(files, options.directory, segments, examined));
 
-  TALLY_TRY_VOID(state->preparer.remove_left_over());
-
   state->reader = std::make_shared<SegmentReader>(segments, examined.end);
   state->tail = segments.back();
   state->first = segments.front()->base();
@@ -152,6 +147,7 @@ Result<Log::Opened> Log::open(FileSystem& files, const LogOptions& options, cons
   state->last_index = examined.last_index;
   state->last_time_ms = examined.last_time_ms;
   TALLY_TRY_VOID(state->write_zeroes_ahead());
+  TALLY_TRY_VOID(state->preparer.start(state->tail->position(state->end), state->tail->file_bytes));
   opened.log.reset(new Log(std::move(state)));
   return opened;
 }
@@ -197,8 +193,8 @@ Result<void> Log::State::flush() {
 
 Result<void> Log::State::roll(std::uint64_t entry_bytes) {
   TALLY_FAIL_POINT("log.roll.before_create");
-  TALLY_TRY(tail, make_segment(tail->header.log, end,
-                               round_up(kSegmentHeaderBytes + entry_bytes, kPageBytes)));
+  TALLY_TRY(auto taken, preparer.take(round_up(kSegmentHeaderBytes + entry_bytes, kPageBytes)));
+  TALLY_TRY(tail, make_segment(std::move(taken), tail->header.log, end));
   reader->add(tail);
   ++counters.rolls;
   return {};
@@ -238,6 +234,8 @@ EntryIndex Log::last_index() const { return state_->last_index; }
 std::int64_t Log::last_time_ms() const { return state_->last_time_ms; }
 Lsn Log::durable() const { return state_->reader->durable(); }
 std::shared_ptr<const LogReader> Log::reader() const { return state_->reader; }
+Space Log::space() const { return state_->preparer.space(); }
+void Log::retry_space() { state_->preparer.retry(); }
 Log::Counters Log::counters() const { return state_->counters; }
 
 }  // namespace tally::store

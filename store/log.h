@@ -29,14 +29,15 @@ struct LogOptions {
   LogId new_log_id{};  ///< used when the directory is empty
   /// Called once, before the first visit: whose entries they are. May be empty.
   std::function<void(LogId)> identified{};
-  /// A thread of the log makes the next segment before it is needed. False: the roll makes it, so
-  /// that everything happens in one thread (simulation, crash tests).
+  /// A thread of the log makes the next segment before it is needed. False: the roll makes it, and
+  /// retry_space() what there was no room for, so that everything happens in one thread
+  /// (simulation, crash tests).
   bool prepare_ahead = true;
   /// Of `reserve.segment`, really allocated: the segment that is taken when no other can be made.
-  /// 0: none.
+  /// A new log is not made without it. 0: none.
   std::uint64_t reserve_bytes = 0;
-  /// Called when the space changed, on any thread of the log, or on the one that calls open() or
-  /// write(). May be empty.
+  /// Called when the space changed (at first it is kEnough), on any thread of the log, or on the
+  /// one that calls open() or write(). Must not call the log. May be empty.
   std::function<void(Space)> space_changed{};
 };
 
@@ -100,6 +101,9 @@ class Log {
   EntryIndex last_index() const;
   std::int64_t last_time_ms() const;  ///< of the newest entry; 0 when there is none
   Lsn durable() const;
+  Space space() const;  ///< from any thread
+  /// Without LogOptions::prepare_ahead: tries again to make what there was no room for.
+  void retry_space();
   std::shared_ptr<const LogReader> reader() const;
 
   struct Counters {

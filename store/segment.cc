@@ -15,6 +15,8 @@ constexpr std::string_view kMagic = "TALLYLOG";
 constexpr std::string_view kSuffix = ".log";
 constexpr std::size_t kLsnDigits = 20;
 constexpr std::size_t kChecksumOffset = kSegmentHeaderBytes - sizeof(std::uint64_t);
+/// On a full disk a segment gives up so much for blocks that its name needs in the directory.
+constexpr std::uint64_t kNameRoomBytes = 64u << 10;
 
 Error damaged(const std::string& path, std::string_view what) {
   return Error(ErrorCode::kDataDamaged, path + ": " + std::string(what));
@@ -139,7 +141,7 @@ Result<Segments> open_segments(FileSystem& files, const std::string& directory, 
   for (const std::string& name : names) {
     if (const auto base = parse_segment_name(name)) {
       bases.push_back(*base);
-    } else if (name != kNextSegmentName && name != kLockName) {
+    } else if (name != kNextSegmentName && name != kReserveName && name != kLockName) {
       return Error(ErrorCode::kDataFormat, directory + ": " + name + " is no file of a log");
     }
   }
@@ -156,12 +158,12 @@ Result<Segments> open_segments(FileSystem& files, const std::string& directory, 
 }
 
 Result<std::shared_ptr<const Segment>> name_segment(FileSystem& files, const std::string& directory,
-                                                    std::unique_ptr<File> file,
+                                                    Unnamed&& unnamed,
                                                     const SegmentHeader& header) {
   auto segment = std::make_shared<Segment>();
   segment->header = header;
   segment->path = directory + "/" + segment_name(header.base);
-  segment->file = std::move(file);
+  segment->file = std::move(unnamed.file);
   TALLY_TRY(segment->file_bytes, segment->file->size());
   std::string raw = header.encode();
   const iovec piece{raw.data(), raw.size()};
@@ -169,7 +171,16 @@ Result<std::shared_ptr<const Segment>> name_segment(FileSystem& files, const std
   // A segment's name promises a whole header and that everything before its base is durable.
   TALLY_TRY_VOID(segment->file->sync());
   TALLY_FAIL_POINT("log.roll.after_header");
-  TALLY_TRY_VOID(files.rename(directory + "/" + std::string(kNextSegmentName), segment->path));
+  const std::string from = directory + "/" + std::string(unnamed.name);
+  auto renamed = files.rename(from, segment->path);
+  if (!renamed && renamed.error().code == ErrorCode::kDiskFull &&
+      segment->file_bytes >= unnamed.bytes_min + kNameRoomBytes) {
+    segment->file_bytes -= kNameRoomBytes;
+    TALLY_TRY_VOID(segment->file->truncate(segment->file_bytes));
+    TALLY_TRY_VOID(segment->file->sync());
+    renamed = files.rename(from, segment->path);
+  }
+  TALLY_TRY_VOID(std::move(renamed));
   TALLY_FAIL_POINT("log.roll.after_rename");
   TALLY_TRY_VOID(files.sync_directory(directory));
   TALLY_FAIL_POINT("log.roll.after_directory_sync");

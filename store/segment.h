@@ -27,6 +27,8 @@ inline constexpr std::uint64_t kSegmentHeaderBytes = 4096;
 inline constexpr std::uint32_t kSegmentFormat = 1;
 /// A segment that is being prepared stands under this name until its base is known.
 inline constexpr std::string_view kNextSegmentName = "next.segment";
+/// Allocated for the day when the disk has no room for a segment.
+inline constexpr std::string_view kReserveName = "reserve.segment";
 inline constexpr std::string_view kLockName = "lock";
 
 struct SegmentHeader {
@@ -69,9 +71,15 @@ const Segment* find_segment(const Segments& segments, Lsn lsn);
 Result<Segments> open_segments(FileSystem& files, const std::string& directory, ShardId shard,
                                FileSystem::Mode tail_mode);
 
-/// Makes the prepared file `kNextSegmentName` a segment: header, sync, name, directory sync.
+/// A file that is to become a segment.
+struct Unnamed {
+  std::unique_ptr<File> file{};
+  std::string_view name{};      ///< in the log's directory: kNextSegmentName or kReserveName
+  std::uint64_t bytes_min = 0;  ///< that the segment must have
+};
+
+/// Makes a prepared file a segment: header, sync, name, directory sync.
 Result<std::shared_ptr<const Segment>> name_segment(FileSystem& files, const std::string& directory,
-                                                    std::unique_ptr<File> file,
-                                                    const SegmentHeader& header);
+                                                    Unnamed&& unnamed, const SegmentHeader& header);
 
 }  // namespace tally::store

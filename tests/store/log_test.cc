@@ -288,18 +288,23 @@ TEST_CASE("the next segment is made ahead, and taken as it is") {
 TEST_CASE("a prepared file is handed over whole") {
   testing::MemoryFileSystem files;
   REQUIRE(files.make_directories("/log"));
-  SegmentPreparer preparer(files, "/log", 4u << 20, true);
+  LogOptions options;
+  options.directory = "/log";
+  options.segment_bytes = 4u << 20;
+  SegmentPreparer preparer(files, options);
+  REQUIRE(preparer.start(0, 100));
   for (int i = 0; i < 3; ++i) {
     preparer.advance(60, 100);
     preparer.advance(100, 100);
-    const auto file = preparer.take(100);
-    REQUIRE(file);
-    CHECK((*file)->size().value() == 4u << 20);
+    const auto taken = preparer.take(100);
+    REQUIRE(taken);
+    CHECK(taken->name == kNextSegmentName);
+    CHECK(taken->file->size().value() == 4u << 20);
     CHECK(files.content("/log/next.segment") == std::string(4u << 20, '\0'));
   }
   const auto larger = preparer.take(5u << 20);
   REQUIRE(larger);
-  CHECK((*larger)->size().value() == 5u << 20);
+  CHECK(larger->file->size().value() == 5u << 20);
 }
 
 TEST_CASE("a segment prepared by an earlier process is thrown away") {
