@@ -4,8 +4,9 @@
 // the core's business (broker/core/index_keys.h).
 //
 // Concurrency: reading from any thread; write() by one. A view belongs to one thread.
-// Errors: DISK_FULL (the store closes itself and reopens on a later call), IO_ERROR and
-// DATA_DAMAGED (the process must end; the next start rebuilds).
+// Errors: DISK_FULL (of write(): it may be called again when there is room, and reads go on; of a
+// read: the store could not be opened anew yet), IO_ERROR and DATA_DAMAGED (the process must end;
+// the next start rebuilds).
 
 #include <functional>
 #include <memory>

@@ -180,9 +180,9 @@ Result<void> Log::State::flush() {
   if (page_end > tail->position(end)) {
     pending.add(zero_page.data(), page_end - tail->position(end));
   }
-  TALLY_TRY_VOID(tail->file->write(begin, pending.pieces()));
+  TALLY_TRY_VOID(as_disk_failure(tail->file->write(begin, pending.pieces())));
   TALLY_FAIL_POINT("log.write.before_sync");
-  TALLY_TRY_VOID(tail->file->sync());
+  TALLY_TRY_VOID(as_disk_failure(tail->file->sync()));
   TALLY_FAIL_POINT("log.write.after_sync");
   ++counters.syncs;
   reader->set_durable(end);

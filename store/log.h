@@ -36,6 +36,8 @@ struct LogOptions {
   /// Of `reserve.segment`, really allocated: the segment that is taken when no other can be made.
   /// A new log is not made without it. 0: none.
   std::uint64_t reserve_bytes = 0;
+  /// The log leaves so much of the disk to others by what it makes ahead of need.
+  std::uint64_t keep_free_bytes = 0;
   /// Called when the space changed (at first it is kEnough), on any thread of the log, or on the
   /// one that calls open() or write(). Must not call the log. May be empty.
   std::function<void(Space)> space_changed{};

@@ -157,6 +157,11 @@ Result<Segments> open_segments(FileSystem& files, const std::string& directory, 
   return segments;
 }
 
+Result<void> as_disk_failure(Result<void>&& result) {
+  if (result || result.error().code != ErrorCode::kDiskFull) return std::move(result);
+  return Error(ErrorCode::kIo, std::move(result).error().message);
+}
+
 Result<std::shared_ptr<const Segment>> name_segment(FileSystem& files, const std::string& directory,
                                                     Unnamed&& unnamed,
                                                     const SegmentHeader& header) {
@@ -167,9 +172,9 @@ Result<std::shared_ptr<const Segment>> name_segment(FileSystem& files, const std
   TALLY_TRY(segment->file_bytes, segment->file->size());
   std::string raw = header.encode();
   const iovec piece{raw.data(), raw.size()};
-  TALLY_TRY_VOID(segment->file->write(0, {&piece, 1}));
+  TALLY_TRY_VOID(as_disk_failure(segment->file->write(0, {&piece, 1})));
   // A segment's name promises a whole header and that everything before its base is durable.
-  TALLY_TRY_VOID(segment->file->sync());
+  TALLY_TRY_VOID(as_disk_failure(segment->file->sync()));
   TALLY_FAIL_POINT("log.roll.after_header");
   const std::string from = directory + "/" + std::string(unnamed.name);
   auto renamed = files.rename(from, segment->path);

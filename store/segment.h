@@ -71,6 +71,10 @@ const Segment* find_segment(const Segments& segments, Lsn lsn);
 Result<Segments> open_segments(FileSystem& files, const std::string& directory, ShardId shard,
                                FileSystem::Mode tail_mode);
 
+/// For writes and syncs of a segment: its room was taken when it was made, so a disk that has none
+/// is broken. DISK_FULL becomes IO_ERROR.
+Result<void> as_disk_failure(Result<void>&& result);
+
 /// A file that is to become a segment.
 struct Unnamed {
   std::unique_ptr<File> file{};

@@ -52,12 +52,14 @@ Result<void> SegmentPreparer::check_room(FileSystem& files, const LogOptions& op
 /// An allocation that fails half-way would take the last blocks from everybody else for a moment.
 Result<void> SegmentPreparer::check_room(std::string_view name, std::uint64_t bytes) const {
   TALLY_TRY(const DiskSpace space, files_.disk_space(options_.directory));
-  return space.free_bytes >= bytes ? Result<void>() : no_room(path(name), bytes, space.free_bytes);
+  if (space.free_bytes >= bytes) return {};
+  return no_room(path(name), bytes, space.free_bytes);
 }
 
-SegmentPreparer::Made SegmentPreparer::make_next(std::uint64_t bytes) const {
+SegmentPreparer::Made SegmentPreparer::make_next(std::uint64_t bytes,
+                                                 std::uint64_t keep_free) const {
   TALLY_TRY_VOID(remove(kNextSegmentName));
-  TALLY_TRY_VOID(check_room(kNextSegmentName, bytes));
+  TALLY_TRY_VOID(check_room(kNextSegmentName, bytes + keep_free));
   TALLY_TRY(auto file, files_.open(path(kNextSegmentName), FileSystem::Mode::kCreate));
   if (auto allocated = file->allocate(bytes); !allocated) {
     static_cast<void>(remove(kNextSegmentName));
@@ -66,13 +68,14 @@ SegmentPreparer::Made SegmentPreparer::make_next(std::uint64_t bytes) const {
   return file;
 }
 
-SegmentPreparer::Made SegmentPreparer::make_reserve(std::uint64_t bytes) const {
+SegmentPreparer::Made SegmentPreparer::make_reserve(std::uint64_t keep_free) const {
+  const std::uint64_t bytes = options_.reserve_bytes;
   TALLY_TRY(const bool exists, files_.exists(path(kReserveName)));
   TALLY_TRY(auto file, files_.open(path(kReserveName), exists ? FileSystem::Mode::kReadWrite
                                                               : FileSystem::Mode::kCreate));
   const auto fill = [&]() -> Result<void> {
     TALLY_TRY(const std::uint64_t has, file->size());
-    TALLY_TRY_VOID(check_room(kReserveName, bytes - std::min(bytes, has)));
+    TALLY_TRY_VOID(check_room(kReserveName, bytes - std::min(bytes, has) + keep_free));
     TALLY_TRY_VOID(file->allocate(bytes));
     TALLY_TRY_VOID(file->sync());
     return files_.sync_directory(options_.directory);
@@ -87,9 +90,9 @@ SegmentPreparer::Made SegmentPreparer::make_reserve(std::uint64_t bytes) const {
 // --- the log's side ---
 
 Result<Unnamed> SegmentPreparer::take_first() {
-  TALLY_TRY(auto first, make_next(options_.segment_bytes));
+  TALLY_TRY(auto first, make_next(options_.segment_bytes, 0));
   if (options_.reserve_bytes > 0) {
-    auto reserve = make_reserve(options_.reserve_bytes);
+    auto reserve = make_reserve(0);
     if (!reserve) {
       static_cast<void>(remove(kNextSegmentName));
       return std::move(reserve).error();
@@ -132,7 +135,7 @@ Result<Unnamed> SegmentPreparer::take(std::uint64_t bytes) {
   next_wanted_ = next_failed_ = no_room_;
   Made next{std::move(next_)};
   if (*next == nullptr && (!no_room_ || reserve_ == nullptr)) {
-    next = make_next(std::max(bytes, options_.segment_bytes));
+    next = make_next(std::max(bytes, options_.segment_bytes), 0);
   } else if (*next != nullptr && bytes > options_.segment_bytes) {
     if (auto grown = (*next)->allocate(bytes); !grown) next = std::move(grown).error();
   }
@@ -171,22 +174,21 @@ void SegmentPreparer::tell_space() {
   if (options_.space_changed) options_.space_changed(now);
 }
 
-SegmentPreparer::Made SegmentPreparer::outside(Lock& lock,
-                                               Made (SegmentPreparer::*make)(std::uint64_t) const,
-                                               std::uint64_t bytes) {
+template <typename Work>
+auto SegmentPreparer::outside(Lock& lock, const Work& work) {
   working_ = true;
   lock.unlock();
-  Made made = (this->*make)(bytes);
+  auto result = work();
   lock.lock();
   working_ = false;
   changed_.notify_all();
-  return made;
+  return result;
 }
 
 Result<void> SegmentPreparer::make_missing(Lock& lock) {
   Result<void> result;
   if (!has_reserve()) {
-    Made made = outside(lock, &SegmentPreparer::make_reserve, options_.reserve_bytes);
+    Made made = outside(lock, [this] { return make_reserve(options_.keep_free_bytes); });
     if (made) {
       reserve_ = *std::move(made);
     } else {
@@ -195,7 +197,8 @@ Result<void> SegmentPreparer::make_missing(Lock& lock) {
     }
   }
   if (has_reserve() && next_wanted_ && !next_) {
-    Made made = outside(lock, &SegmentPreparer::make_next, options_.segment_bytes);
+    Made made = outside(
+        lock, [this] { return make_next(options_.segment_bytes, options_.keep_free_bytes); });
     if (made) {
       next_ = *std::move(made);
     } else {
@@ -235,13 +238,8 @@ bool SegmentPreparer::has_zeroes_to_write() const {
 void SegmentPreparer::write_zeroes(Lock& lock) {
   const std::uint64_t end = options_.segment_bytes - options_.segment_bytes % kPageBytes;
   const std::uint64_t step = std::min(end - zeroes_written_, kZeroStepBytes);
-  working_ = true;
-  lock.unlock();
-  const auto written = next_->write_zeroes(zeroes_written_, step);
-  lock.lock();
-  working_ = false;
+  const auto written = outside(lock, [&] { return next_->write_zeroes(zeroes_written_, step); });
   zeroes_written_ = written ? zeroes_written_ + step : end;
-  changed_.notify_all();
 }
 
 }  // namespace tally::store

@@ -62,13 +62,15 @@ class SegmentPreparer {
   bool has_reserve() const { return reserve_ != nullptr || options_.reserve_bytes == 0; }
   bool has_zeroes_to_write() const;
   Result<void> make_missing(Lock& lock);
-  Made outside(Lock& lock, Made (SegmentPreparer::*make)(std::uint64_t) const, std::uint64_t bytes);
+  template <typename Work>
+  auto outside(Lock& lock, const Work& work);
   void write_zeroes(Lock& lock);
   Result<Unnamed> take_reserve(std::uint64_t bytes);
   void tell_space();
 
-  Made make_next(std::uint64_t bytes) const;
-  Made make_reserve(std::uint64_t bytes) const;
+  /// `keep_free`: so much more must be free.
+  Made make_next(std::uint64_t bytes, std::uint64_t keep_free) const;
+  Made make_reserve(std::uint64_t keep_free) const;
   Result<void> check_room(std::string_view name, std::uint64_t bytes) const;
   Result<void> remove(std::string_view name) const;
   std::string path(std::string_view name) const;

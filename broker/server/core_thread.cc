@@ -59,6 +59,7 @@ void CoreThread::round(CoreMail& mail) {
     core_.checkpoint_done();
     checkpoint_running_ = false;
   }
+  if (mail.space) core_.set_space(*mail.space);
   for (CommandBatch& batch : mail.batches) core_.admit(batch.commands, batch.bytes);
   answer_stats(mail.stats);
   for (SessionId session : mail.closed) core_.session_closed(session);

@@ -2,6 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <iterator>
+#include <utility>
+
 #include "broker/server/fatal.h"
 #include "broker/server/thread_name.h"
 #include "protocol/base/fail_point.h"
@@ -28,15 +31,10 @@ void IndexThread::run() {
   name_this_thread("tally-index");
   IndexMail mail;
   for (bool stop = false; !stop; mail.clear()) {
-    mailbox_.take(mail, checkpoint_ ? kRetryMs : kWaitForMail);
-    std::vector<Loaded> loaded;
-    for (const Load& wanted : mail.loads) loaded.push_back(load(wanted));
-    add(counters_.loads, loaded.size());
-    if (!loaded.empty()) {
-      core_.put([&](CoreMail& to) {
-        for (Loaded& values : loaded) to.loaded.push_back(std::move(values));
-      });
-    }
+    mailbox_.take(mail, checkpoint_ || !loads_.empty() ? kRetryMs : kWaitForMail);
+    loads_.insert(loads_.end(), std::make_move_iterator(mail.loads.begin()),
+                  std::make_move_iterator(mail.loads.end()));
+    if (!loads_.empty()) answer_loads();
     for (Grant& grant : mail.cold_grants) {
       ReadGrant answer = read(std::move(grant));
       io_threads_[io_thread_of(answer.grant.session)]->put(
@@ -53,21 +51,38 @@ void IndexThread::die(std::string_view what, const Error& error) const {
   die_of_disk(what, error);
 }
 
-Loaded IndexThread::load(const Load& load) const {
+/// Those that the index cannot answer for lack of space wait.
+void IndexThread::answer_loads() {
+  std::vector<Loaded> answers;
+  while (answers.size() < loads_.size()) {
+    auto loaded = load(loads_[answers.size()]);
+    if (!loaded && loaded.error().code == ErrorCode::kDiskFull) {
+      if (give_room()) continue;
+      break;
+    }
+    if (!loaded) die("the index cannot be read", loaded.error());
+    answers.push_back(*std::move(loaded));
+  }
+  if (answers.empty()) return;
+  loads_.erase(loads_.begin(), loads_.begin() + static_cast<std::ptrdiff_t>(answers.size()));
+  add(counters_.loads, answers.size());
+  core_.put([&](CoreMail& to) {
+    for (Loaded& values : answers) to.loaded.push_back(std::move(values));
+  });
+}
+
+Result<Loaded> IndexThread::load(const Load& load) const {
   Loaded loaded{load.ticket, {}};
   if (load.to.empty()) {
-    auto value = index_.get(load.from);
-    if (!value) die("the index cannot be read", value.error());
-    if (*value) loaded.values.emplace_back(load.from, **std::move(value));
+    TALLY_TRY(auto value, index_.get(load.from));
+    if (value) loaded.values.emplace_back(load.from, *std::move(value));
     return loaded;
   }
-  const auto scanned =
-      index_.scan(load.from, load.to, [&](std::string_view key, std::string_view value) {
-        if (loaded.values.size() >= load.limit) return false;
-        loaded.values.emplace_back(key, value);
-        return loaded.values.size() < load.limit;
-      });
-  if (!scanned) die("the index cannot be read", scanned.error());
+  TALLY_TRY_VOID(index_.scan(load.from, load.to, [&](std::string_view key, std::string_view value) {
+    if (loaded.values.size() >= load.limit) return false;
+    loaded.values.emplace_back(key, value);
+    return loaded.values.size() < load.limit;
+  }));
   return loaded;
 }
 
@@ -93,16 +108,30 @@ ReadGrant IndexThread::read(Grant&& grant) const {
 
 void IndexThread::write_checkpoint() {
   TALLY_FAIL_POINT("server.before_checkpoint");
-  const auto written = index_.write(*checkpoint_);
+  auto written = index_.write(*checkpoint_);
+  if (!written && written.error().code == ErrorCode::kDiskFull && give_room()) {
+    written = index_.write(*checkpoint_);
+  }
   if (!written && written.error().code == ErrorCode::kDiskFull) {
-    spdlog::warn("the index waits for disk space: {}", to_string(written.error()));
+    if (!std::exchange(waits_for_space_, true))
+      spdlog::warn("the index waits for disk space: {}", to_string(written.error()));
     return;
   }
   if (!written) die("the index cannot be written", written.error());
   TALLY_FAIL_POINT("server.after_checkpoint");
   checkpoint_.reset();
+  if (std::exchange(waits_for_space_, false)) spdlog::info("the index goes on");
   add(counters_.checkpoints, 1);
   core_.put([](CoreMail& to) { to.checkpoint_written = true; });
+  if (broker::read(counters_.space) != static_cast<std::uint64_t>(store::Space::kEnough)) return;
+  if (const auto made = room_.make(); !made)
+    die_of_disk("the room of the index cannot be made", made.error());
+}
+
+bool IndexThread::give_room() {
+  const auto given = room_.give();
+  if (!given) die_of_disk("the room of the index cannot be given", given.error());
+  return *given;
 }
 
 }  // namespace tally::broker

@@ -10,22 +10,34 @@
 #include "broker/server/listener.h"
 #include "broker/server/log_thread.h"
 #include "broker/server/shard.h"
+#include "broker/server/space_watch.h"
 #include "protocol/base/clock.h"
 
 namespace tally::broker {
 
+/// What the log's own thread calls from its opening on.
+struct Server::Inlet {
+  Inlet(const Settings& settings, store::FileSystem& files)
+      : space(files, settings.data_dir, core_mailbox, counters) {}
+
+  Counters counters{};
+  Mailbox<CoreMail> core_mailbox{};
+  SpaceWatch space;
+};
+
 // In the order in which things need each other; destroyed the other way round.
 struct Server::State {
-  State(const Settings& settings, const SessionLimits& limits, Shard&& opened,
-        store::FileSystem& files);
+  State(const Settings& settings, const SessionLimits& limits, std::unique_ptr<Inlet> first,
+        Shard&& opened, store::FileSystem& files);
 
-  Counters counters;
+  std::unique_ptr<Inlet> inlet;
+  Counters& counters;
+  Mailbox<CoreMail>& core_mailbox;
   ChunkPool chunks{limits::kReceiveMemoryMax};
   ConnectionQuota connections;
   std::atomic<bool> reading_paused = false;
   Shard shard;
   std::shared_ptr<const store::LogReader> reader;
-  Mailbox<CoreMail> core_mailbox;
   LogThread log_thread;
   IndexThread index_thread;
   Wiring wiring;
@@ -35,13 +47,16 @@ struct Server::State {
   bool serves = false;
 };
 
-Server::State::State(const Settings& settings, const SessionLimits& session_limits, Shard&& opened,
-                     store::FileSystem& files)
-    : connections(settings.connections_max, limits::kConnectionsBeforeHelloPerAddressMax),
+Server::State::State(const Settings& settings, const SessionLimits& session_limits,
+                     std::unique_ptr<Inlet> first, Shard&& opened, store::FileSystem& files)
+    : inlet(std::move(first)),
+      counters(inlet->counters),
+      core_mailbox(inlet->core_mailbox),
+      connections(settings.connections_max, limits::kConnectionsBeforeHelloPerAddressMax),
       shard(std::move(opened)),
       reader(shard.log->reader()),
       log_thread(*shard.log, core_mailbox, counters),
-      index_thread(*shard.index, *reader, core_mailbox, counters,
+      index_thread(*shard.index, *shard.room, *reader, core_mailbox, counters,
                    [settings, &files] { condemn_index(settings, ShardId(0), files); }),
       wiring{.settings = settings,
              .session = session_limits,
@@ -66,8 +81,11 @@ Server::~Server() { stop(); }
 
 Result<std::unique_ptr<Server>> Server::start(const Settings& settings, const SessionLimits& limits,
                                               store::FileSystem& files) {
-  TALLY_TRY(Shard shard, open_shard(settings, ShardId(0), files));
-  auto state = std::make_unique<State>(settings, limits, std::move(shard), files);
+  auto inlet = std::make_unique<Inlet>(settings, files);
+  TALLY_TRY(Shard shard,
+            open_shard(settings, ShardId(0), files,
+                       [&space = inlet->space](store::Space now) { space.changed(now); }));
+  auto state = std::make_unique<State>(settings, limits, std::move(inlet), std::move(shard), files);
   TALLY_TRY_VOID(state->listener->bind(settings.listen));
   const store::Log& log = *state->shard.log;
   state->shard.core->serve({system_clock().wall_ms(), system_clock().boot_ms()}, log.last_index(),

@@ -29,6 +29,7 @@ class Server {
   void stop();
 
  private:
+  struct Inlet;
   struct State;
   explicit Server(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

@@ -2,11 +2,18 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "protocol/base/check.h"
 #include "protocol/base/random.h"
 
 namespace tally::broker {
 namespace {
+
+/// No entry is longer: it is closed at limits::kEntryBytesMax, or one message's.
+constexpr std::uint64_t kEntryBytesLargest = limits::kEntryBytesMax + (1u << 20);
+constexpr std::uint64_t kIndexRoomBytesMin = 8u << 20;
+constexpr std::uint64_t kIndexRoomBytesMax = 64u << 20;
 
 struct Paths {
   explicit Paths(const Settings& settings, ShardId shard)
@@ -14,6 +21,7 @@ struct Paths {
   std::string root;
   std::string log = root + "/log";
   std::string index = root + "/index";
+  std::string index_room = root + "/index.room";
   std::string condemned = root + "/index.condemned";  ///< exists: the index is not to be trusted
 };
 
@@ -21,7 +29,9 @@ struct Opening {
   const Settings& settings;
   ShardId shard;
   store::FileSystem& files;
+  const SpaceChanged& space_changed;
   Paths paths;
+  IndexRoom& room;
 };
 
 /// Nothing when the index has to be rebuilt; `why` says the reason.
@@ -31,11 +41,41 @@ bool means_rebuild(const Error& error) {
   return error.code == ErrorCode::kDataDamaged || error.code == ErrorCode::kIo;
 }
 
+std::uint64_t index_room_bytes(const Settings& settings) {
+  return std::clamp(settings.segment_bytes / 4, kIndexRoomBytesMin, kIndexRoomBytesMax);
+}
+
 store::LogOptions log_options(const Opening& opening) {
   return {.directory = opening.paths.log,
           .shard = opening.shard,
           .segment_bytes = opening.settings.segment_bytes,
-          .new_log_id = random_log_id()};
+          .new_log_id = random_log_id(),
+          .reserve_bytes = 2 * opening.settings.segment_bytes + kEntryBytesLargest,
+          .keep_free_bytes = index_room_bytes(opening.settings),
+          .space_changed = opening.space_changed};
+}
+
+/// What is in flight, and every END that is promised, fits into the reserve (store/README.md).
+CoreOptions core_options(const Settings& settings) {
+  CoreOptions options = settings.core;
+  options.log_bytes_in_flight_max =
+      std::min(options.log_bytes_in_flight_max, settings.segment_bytes / 4);
+  options.end_bytes_max = settings.segment_bytes;
+  return options;
+}
+
+/// Does it again with the index's room when the disk is full.
+template <typename Work>
+auto with_room(const Opening& opening, const Work& work) -> decltype(work()) {
+  auto result = work();
+  if (result || result.error().code != ErrorCode::kDiskFull) return result;
+  TALLY_TRY(const bool given, opening.room.give());
+  return given ? work() : std::move(result);
+}
+
+auto open_index(const Opening& opening) {
+  return with_room(opening,
+                   [&] { return store::open_leveldb_index(opening.files, opening.paths.index); });
 }
 
 void report(const store::RecoveryReport& recovery, const std::string& how) {
@@ -48,10 +88,11 @@ void report(const store::RecoveryReport& recovery, const std::string& how) {
 }
 
 /// Stores what changed on the way, so that a long replay needs no more memory than serving.
-Result<void> replay(const Shard& shard, const store::EntryView& entry) {
+Result<void> replay(const Opening& opening, const Shard& shard, const store::EntryView& entry) {
   TALLY_TRY_VOID(shard.core->replay(entry));
   if (!shard.core->checkpoint_due()) return {};
-  TALLY_TRY_VOID(shard.index->write(*shard.core->take_checkpoint()));
+  const auto checkpoint = shard.core->take_checkpoint();
+  TALLY_TRY_VOID(with_room(opening, [&] { return shard.index->write(*checkpoint); }));
   shard.core->checkpoint_done();
   return {};
 }
@@ -65,7 +106,7 @@ Attempt open_with_index(const Opening& opening, std::string& why) {
   TALLY_TRY(const bool condemned, opening.files.exists(opening.paths.condemned));
   if (condemned) return give_up("the index failed before");
   Shard shard;
-  auto index = store::open_leveldb_index(opening.files, opening.paths.index);
+  auto index = open_index(opening);
   if (!index && means_rebuild(index.error())) return give_up(index.error().message);
   TALLY_TRY(shard.index, std::move(index));
   auto position = shard.index->position();
@@ -73,14 +114,15 @@ Attempt open_with_index(const Opening& opening, std::string& why) {
   TALLY_TRY(const auto from, std::move(position));
   if (!from) return give_up("no checkpoint");
 
-  shard.core = std::make_unique<BrokerCore>(opening.settings.core, opening.shard, from->log);
+  shard.core =
+      std::make_unique<BrokerCore>(core_options(opening.settings), opening.shard, from->log);
   auto restored = shard.core->restore(*shard.index);
   if (!restored && means_rebuild(restored.error())) return give_up(restored.error().message);
   TALLY_TRY_VOID(std::move(restored));
   Result<void> replayed;
   auto opened = store::Log::open(opening.files, log_options(opening), *from,
                                  [&](const store::EntryView& entry) -> Result<void> {
-                                   replayed = replay(shard, entry);
+                                   replayed = replay(opening, shard, entry);
                                    return replayed;
                                  });
   if (!replayed && means_rebuild(replayed.error())) return give_up(replayed.error().message);
@@ -96,8 +138,8 @@ Result<void> begin_rebuild(const Opening& opening, LogId log, Shard& shard) {
   TALLY_TRY_VOID(store::destroy_leveldb_index(opening.files, opening.paths.index));
   TALLY_TRY(const bool condemned, opening.files.exists(opening.paths.condemned));
   if (condemned) TALLY_TRY_VOID(opening.files.remove(opening.paths.condemned));
-  TALLY_TRY(shard.index, store::open_leveldb_index(opening.files, opening.paths.index));
-  shard.core = std::make_unique<BrokerCore>(opening.settings.core, opening.shard, log);
+  TALLY_TRY(shard.index, open_index(opening));
+  shard.core = std::make_unique<BrokerCore>(core_options(opening.settings), opening.shard, log);
   return shard.core->restore(*shard.index);
 }
 
@@ -109,7 +151,7 @@ Result<Shard> rebuild(const Opening& opening, const std::string& why) {
   auto opened = store::Log::open(opening.files, options, store::ReplayFrom{},
                                  [&](const store::EntryView& entry) -> Result<void> {
                                    TALLY_TRY_VOID(begun);
-                                   return replay(shard, entry);
+                                   return replay(opening, shard, entry);
                                  });
   if (!opened) {
     shard = Shard{};
@@ -133,8 +175,11 @@ void condemn_index(const Settings& settings, ShardId shard, store::FileSystem& f
     spdlog::warn("the index could not be marked; remove {} before the next start", paths.index);
 }
 
-Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSystem& files) {
-  const Opening opening{settings, shard, files, Paths(settings, shard)};
+Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSystem& files,
+                         const SpaceChanged& space_changed) {
+  const Paths paths(settings, shard);
+  auto room = std::make_unique<IndexRoom>(files, paths.index_room, index_room_bytes(settings));
+  const Opening opening{settings, shard, files, space_changed, paths, *room};
   TALLY_TRY_VOID(files.make_directories(opening.paths.log));
   TALLY_TRY(auto lock, files.lock(settings.data_dir + "/lock"));
   // Opening an index changes its files, so a log that is to be refused is looked at first.
@@ -144,7 +189,9 @@ Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSys
   if (!opened) {
     TALLY_TRY(opened, rebuild(opening, why));
   }
+  if (opened->log->space() == store::Space::kEnough) TALLY_TRY_VOID(room->make());
   opened->lock = std::move(lock);
+  opened->room = std::move(room);
   return *std::move(opened);
 }
 

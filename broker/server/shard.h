@@ -1,14 +1,16 @@
 #pragma once
 // Opening the data of one shard: lock, index, log, and the core's state rebuilt from them.
 //
-// DIR/lock, DIR/<shard>/log, DIR/<shard>/index. An index that is missing, damaged or does not match the log is removed and
+// DIR/lock, DIR/<shard>/log, DIR/<shard>/index, DIR/<shard>/index.room. An index that is missing, damaged or does not match the log is removed and
 // rebuilt from the beginning of the log. Errors (nothing was changed in the log): DATA_LOCKED, DATA_FORMAT, DATA_DAMAGED,
 // IO_ERROR, DISK_FULL.
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "broker/core/broker_core.h"
+#include "broker/server/index_room.h"
 #include "broker/server/settings.h"
 #include "store/file_system.h"
 #include "store/index_store.h"
@@ -18,6 +20,7 @@ namespace tally::broker {
 
 struct Shard {
   std::unique_ptr<store::File> lock{};
+  std::unique_ptr<IndexRoom> room{};
   std::unique_ptr<store::IndexStore> index{};
   std::unique_ptr<store::Log> log{};
   std::unique_ptr<BrokerCore> core{};
@@ -26,6 +29,10 @@ struct Shard {
 /// To be called before the process ends for an error of the index: the next open_shard() rebuilds it.
 void condemn_index(const Settings& settings, ShardId shard, store::FileSystem& files);
 
-Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSystem& files);
+using SpaceChanged = std::function<void(store::Space)>;
+
+/// `space_changed`: see store::LogOptions.
+Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSystem& files,
+                         const SpaceChanged& space_changed = {});
 
 }  // namespace tally::broker

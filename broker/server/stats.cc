@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "broker/server/space_watch.h"
+
 namespace tally::broker {
 namespace {
 
@@ -46,6 +48,8 @@ StatsResponse collect_stats(const Counters& counters, const BrokerCore::Counters
   put("log_records", read(counters.records));
   put("log_bytes", read(counters.log_bytes));
   put("log_rolls", read(counters.rolls));
+  put("space", read(counters.space));
+  put("space_low_ms", space_low_ms(counters));
   put("checkpoints", read(counters.checkpoints));
   put("index_loads", read(counters.loads));
   put("sends", core.sends);

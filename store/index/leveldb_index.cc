@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::size_t kWriteBufferBytes = 4u << 20;
 constexpr std::size_t kCacheBytes = 8u << 20;
+constexpr std::uint64_t kReopenBytes = 2 * kWriteBufferBytes;  // the log that is read and its table
 constexpr int kOpenFilesMax = 256;
 constexpr int kFilterBitsPerKey = 10;
 
@@ -142,7 +143,8 @@ class NoInfoLog final : public leveldb::Logger {
 class LevelDbIndex final : public IndexStore {
  public:
   LevelDbIndex(FileSystem& files, std::string directory)
-      : env_(files),
+      : files_(files),
+        env_(files),
         directory_(std::move(directory)),
         cache_(leveldb::NewLRUCache(kCacheBytes)),
         filter_(leveldb::NewBloomFilterPolicy(kFilterBitsPerKey)) {}
@@ -168,6 +170,7 @@ class LevelDbIndex final : public IndexStore {
   }
 
   Result<void> write(const IndexBatch& batch) override {
+    if (full_) TALLY_TRY_VOID(make_ready_to_reopen());
     TALLY_TRY(const auto database, open());
     leveldb::WriteBatch writes;
     for (const IndexBatch::Operation& operation : batch.operations) {
@@ -185,8 +188,7 @@ class LevelDbIndex final : public IndexStore {
     TALLY_FAIL_POINT("index.checkpoint.after_write");
     if (status.ok()) return {};
     Error error = error_of(env_, status, "write");
-    // LevelDB stays closed to writes after an error: a later call opens it anew.
-    if (error.code == ErrorCode::kDiskFull) close();
+    full_ = error.code == ErrorCode::kDiskFull;
     return error;
   }
 
@@ -210,11 +212,25 @@ class LevelDbIndex final : public IndexStore {
   }
 
  private:
-  void close() {
+  /// After an error LevelDB answers reads, but takes no writes until it is opened anew. That
+  /// writes a table: without room for it nothing could be read any more.
+  Result<void> make_ready_to_reopen() {
+    TALLY_TRY(const DiskSpace space, files_.disk_space(directory_));
+    if (space.free_bytes < kReopenBytes) {
+      return Error(ErrorCode::kDiskFull, "index: " + std::to_string(space.free_bytes) +
+                                             " bytes are free, " + std::to_string(kReopenBytes) +
+                                             " are needed");
+    }
     const std::lock_guard lock(mutex_);
-    database_.reset();  // readers that are inside keep it until they leave
+    if (database_.use_count() > 1) {
+      return Error(ErrorCode::kDiskFull, "index: it is read and cannot be opened anew");
+    }
+    database_.reset();
+    full_ = false;
+    return {};
   }
 
+  FileSystem& files_;
   mutable LevelDbEnv env_;
   mutable NoInfoLog info_log_{};
   const std::string directory_;
@@ -222,6 +238,7 @@ class LevelDbIndex final : public IndexStore {
   const std::unique_ptr<const leveldb::FilterPolicy> filter_;
   mutable std::mutex mutex_{};
   mutable std::shared_ptr<const Database> database_{};
+  bool full_ = false;  ///< the last write found no space
 };
 
 }  // namespace

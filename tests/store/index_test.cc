@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "store/index_store.h"
+#include "tests/support/memory_file_system.h"
 #include "tests/support/temporary_folder.h"
 
 namespace tally::store {
@@ -69,6 +70,59 @@ TEST_CASE("LevelDB keeps keys in order and the position of the newest batch") {
   REQUIRE(again);
   CHECK((*again)->position()->value().applied == EntryIndex(2));
   CHECK(*(*again)->get("a") == "2");
+}
+
+constexpr std::uint64_t kNever = UINT64_MAX;
+
+TEST_CASE("an index on a full disk answers reads, and goes on when there is room") {
+  testing::MemoryFileSystem files;
+  const auto opened = open_leveldb_index(files, "/index");
+  REQUIRE(opened);
+  IndexStore& index = **opened;
+  REQUIRE(index.write(batch_of(1, {{"a", "1"}})));
+  files.inject({files.operations(), ErrorCode::kDiskFull, true});
+  files.set_capacity(0);
+  for (int i = 0; i < 3; ++i) {
+    const auto refused = index.write(batch_of(2, {{"a", "2"}}));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ErrorCode::kDiskFull);
+    CHECK(*index.get("a") == "1");
+  }
+  files.inject({kNever});
+  files.set_capacity(kNever);
+  REQUIRE(index.write(batch_of(2, {{"a", "2"}})));
+  CHECK(*index.get("a") == "2");
+  CHECK(index.position()->value().applied == EntryIndex(2));
+}
+
+TEST_CASE("while it is read an index is not opened anew") {
+  testing::MemoryFileSystem files;
+  const auto opened = open_leveldb_index(files, "/index");
+  REQUIRE(opened);
+  IndexStore& index = **opened;
+  REQUIRE(index.write(batch_of(1, {{"a", "1"}})));
+  auto snapshot = index.snapshot();
+  files.inject({files.operations(), ErrorCode::kDiskFull});
+  CHECK(index.write(batch_of(2, {{"a", "2"}})).error().code == ErrorCode::kDiskFull);
+  CHECK(index.write(batch_of(2, {{"a", "2"}})).error().code == ErrorCode::kDiskFull);
+  CHECK(*(*snapshot)->get("a") == "1");
+  snapshot->reset();
+  REQUIRE(index.write(batch_of(2, {{"a", "2"}})));
+}
+
+TEST_CASE("an index that found no room when it was opened anew is opened by a later read") {
+  testing::MemoryFileSystem files;
+  const auto opened = open_leveldb_index(files, "/index");
+  REQUIRE(opened);
+  IndexStore& index = **opened;
+  REQUIRE(index.write(batch_of(1, {{"a", "1"}})));
+  files.inject({files.operations(), ErrorCode::kDiskFull, true});
+  CHECK_FALSE(index.write(batch_of(2, {{"a", "2"}})));
+  CHECK(index.write(batch_of(2, {{"a", "2"}})).error().code == ErrorCode::kDiskFull);
+  CHECK(index.get("a").error().code == ErrorCode::kDiskFull);
+  files.inject({kNever});
+  CHECK(*index.get("a") == "1");
+  REQUIRE(index.write(batch_of(2, {{"a", "2"}})));
 }
 
 TEST_CASE("an index in use is locked, not damaged") {

@@ -114,6 +114,23 @@ TEST_CASE("a roll on a full disk takes the reserve, and space brings everything 
   fixture.check_all_there();
 }
 
+TEST_CASE("what is made ahead leaves some room to others") {
+  SpaceFixture fixture;
+  fixture.options.keep_free_bytes = 1'000;
+  REQUIRE(fixture.open());
+  fixture.fill_disk();
+  fixture.write_until_roll();
+  fixture.fill_disk(kReserve + kSegment + 999);
+  fixture.log->retry_space();
+  CHECK(fixture.log->space() == Space::kLow);
+  CHECK(fixture.files->disk_space(fixture.options.directory)->free_bytes == kSegment + 999);
+  fixture.fill_disk(kSegment + 1'000);
+  fixture.log->retry_space();
+  CHECK(fixture.log->space() == Space::kEnough);
+  CHECK(fixture.files->disk_space(fixture.options.directory)->free_bytes == 1'000);
+  fixture.check_all_there();
+}
+
 TEST_CASE("without segment and reserve a roll on a full disk is an error, and nothing is lost") {
   SpaceFixture fixture;
   REQUIRE(fixture.open());
@@ -291,6 +308,17 @@ TEST_CASE("a segment gives up some room when the directory needs it for the name
   const auto names = fixture.files->list(fixture.options.directory);
   CHECK(fixture.files->content(fixture.options.directory + "/" + names->at(1)).size() ==
         3 * kSegment);
+  fixture.check_all_there();
+}
+
+TEST_CASE("a segment's own room cannot be missing: then the disk has failed") {
+  SpaceFixture fixture;
+  REQUIRE(fixture.open());
+  const std::uint64_t offset = GENERATE(0u, 1u);  // the write, the sync
+  fixture.files->inject({fixture.files->operations() + offset, ErrorCode::kDiskFull});
+  const auto written = fixture.write_message();
+  REQUIRE_FALSE(written);
+  CHECK(written.error().code == ErrorCode::kIo);
   fixture.check_all_there();
 }
 
