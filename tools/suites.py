@@ -23,7 +23,7 @@ ASAN_TESTS = (
     "|(integration|tools)_.*)$")
 TSAN_PROGRAMS = ["test_net", "test_server", "test_producer", "test_consumer"]
 # "5 states × 13 events = 65 rows", "754 states, 0 violations", "20 kills, 9 acknowledged, 0 lost …"
-FIGURES = re.compile(r"^.*\d+ (?:states × .* rows|states, \d+ violations|kills, .*)$", re.MULTILINE)
+FIGURES = re.compile(r"^.*\d+ (?:states × .* rows|states, \d+ violations|(?:kills|cycles), .*)$", re.MULTILINE)
 
 
 @dataclasses.dataclass

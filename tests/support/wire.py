@@ -16,7 +16,7 @@ from read_frame import ERROR, HEADER, read_varint  # noqa: E402
 from xxh3 import xxh3_64  # noqa: E402
 
 DEADLINE_S = 60
-HELLO, PING, SEND, END, RECEIVE, SETTLE = 1, 2, 32, 34, 48, 49
+HELLO, PING, STATS, SEND, PREPARE, END, RECEIVE, SETTLE = 1, 2, 3, 32, 33, 34, 48, 49
 
 
 def varint(value):
