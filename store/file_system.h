@@ -2,8 +2,9 @@
 // The seam between the store and the operating system's files: the real one, and test doubles that
 // forget, fail and fill up.
 //
-// Every call may fail with IO_ERROR or DISK_FULL; a File is used by one thread at a time except
-// read(), which is thread-safe.
+// Every call may fail with IO_ERROR or DISK_FULL, and those that name a path with DATA_UNUSABLE: no
+// permission, or no directory there. A File is used by one thread at a time except read(), which is
+// thread-safe.
 
 #include <sys/uio.h>
 
@@ -48,6 +49,17 @@ struct DiskSpace {
   std::uint64_t free_bytes = 0;  ///< for this process; others may take them at any moment
 };
 
+/// Where files stand, and what that is worth.
+struct Volume {
+  enum class Kind : std::uint8_t {
+    kDisk,
+    kMemory,  ///< nothing survives a reboot
+    kRemote,  ///< another machine or program keeps the files: its locks and syncs may lie
+  } kind = Kind::kDisk;
+  std::string_view type{};  ///< "tmpfs", "nfs", …; empty: a disk's
+  bool writable = true;     ///< this process may add files there
+};
+
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
@@ -58,11 +70,13 @@ class FileSystem {
   /// Makes it and its parents; the names of new ones are synced.
   virtual Result<void> make_directories(const std::string& path) = 0;
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
-  virtual Result<void> remove(const std::string& path) = 0;
+  virtual Result<void> remove(const std::string& path) = 0;  ///< a file, or an empty directory
   virtual Result<void> sync_directory(const std::string& path) = 0;
   /// An exclusive lock that lives as long as the returned object. Error: DATA_LOCKED.
   virtual Result<std::unique_ptr<File>> lock(const std::string& path) = 0;
   virtual Result<DiskSpace> disk_space(const std::string& directory) = 0;
+  /// Of a directory that exists. Doubles are disks.
+  virtual Result<Volume> describe(const std::string& /*directory*/) { return Volume{}; }
 };
 
 /// The machine's own. Thread-safe; lives for the whole program.

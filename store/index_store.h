@@ -57,7 +57,7 @@ std::unique_ptr<IndexStore> make_memory_index();
 
 /// Opens or makes LevelDB in `directory`. Paranoid checks on, every write synced. DATA_DAMAGED when
 /// it does not open cleanly: the caller removes it with destroy_leveldb_index() and rebuilds.
-/// DATA_LOCKED: another process has it open. Also IO_ERROR, DISK_FULL.
+/// DATA_LOCKED: another process has it open. Also DATA_UNUSABLE, IO_ERROR, DISK_FULL.
 Result<std::unique_ptr<IndexStore>> open_leveldb_index(FileSystem& files,
                                                        const std::string& directory);
 Result<void> destroy_leveldb_index(FileSystem& files, const std::string& directory);

@@ -4,12 +4,14 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
@@ -29,6 +31,31 @@ Error error_of(int number, std::string_view action, const std::string& path) {
   return Error(full ? ErrorCode::kDiskFull : ErrorCode::kIo,
                std::string(action) + " " + path + ": " + std::generic_category().message(number));
 }
+
+/// Of calls that name a path: what is refused for who we are, or for what stands there, is no disk
+/// failure.
+Error path_error(int number, std::string_view action, const std::string& path) {
+  Error error = error_of(number, action, path);
+  if (number == EACCES || number == EPERM || number == EROFS || number == ENOTDIR) {
+    error.code = ErrorCode::kDataUnusable;
+  }
+  return error;
+}
+
+struct KnownType {
+  std::uint32_t magic;
+  Volume::Kind kind;
+  std::string_view name;
+};
+constexpr std::array kKnownTypes = {
+    KnownType{0x01021994, Volume::Kind::kMemory, "tmpfs"},
+    KnownType{0x858458f6, Volume::Kind::kMemory, "ramfs"},
+    KnownType{0x00006969, Volume::Kind::kRemote, "nfs"},
+    KnownType{0xff534d42, Volume::Kind::kRemote, "cifs"},
+    KnownType{0xfe534d42, Volume::Kind::kRemote, "smb2"},
+    KnownType{0x01021997, Volume::Kind::kRemote, "9p"},
+    KnownType{0x65735546, Volume::Kind::kRemote, "fuse"},
+};
 
 class Descriptor {
  public:
@@ -206,13 +233,13 @@ class RealFileSystem final : public FileSystem {
     int flags = O_CLOEXEC | (mode == Mode::kRead ? O_RDONLY : O_RDWR);
     if (mode == Mode::kCreate) flags |= O_CREAT | O_EXCL;
     const int number = ::open(path.c_str(), flags, 0644);
-    if (number < 0) return error_of(errno, mode == Mode::kCreate ? "create" : "open", path);
+    if (number < 0) return path_error(errno, mode == Mode::kCreate ? "create" : "open", path);
     return std::unique_ptr<File>(std::make_unique<RealFile>(number));
   }
 
   Result<std::vector<std::string>> list(const std::string& directory) override {
     DIR* stream = ::opendir(directory.c_str());
-    if (stream == nullptr) return error_of(errno, "list", directory);
+    if (stream == nullptr) return path_error(errno, "list", directory);
     std::vector<std::string> names;
     errno = 0;
     while (const dirent* item = ::readdir(stream)) {
@@ -221,7 +248,7 @@ class RealFileSystem final : public FileSystem {
     }
     const int failure = errno;
     ::closedir(stream);
-    if (failure != 0) return error_of(failure, "list", directory);
+    if (failure != 0) return path_error(failure, "list", directory);
     std::sort(names.begin(), names.end());
     return names;
   }
@@ -230,7 +257,7 @@ class RealFileSystem final : public FileSystem {
     struct stat status {};
     if (::stat(path.c_str(), &status) == 0) return true;
     if (errno == ENOENT || errno == ENOTDIR) return false;
-    return error_of(errno, "look at", path);
+    return path_error(errno, "look at", path);
   }
 
   Result<void> make_directories(const std::string& path) override {
@@ -243,7 +270,7 @@ class RealFileSystem final : public FileSystem {
       TALLY_TRY(const bool there, exists(made.string()));
       if (there) continue;
       if (::mkdir(made.c_str(), 0755) != 0 && errno != EEXIST) {
-        return error_of(errno, "create the directory", made.string());
+        return path_error(errno, "create the directory", made.string());
       }
       TALLY_TRY_VOID(sync_directory(parent.string()));
     }
@@ -251,28 +278,28 @@ class RealFileSystem final : public FileSystem {
   }
 
   Result<void> rename(const std::string& from, const std::string& to) override {
-    if (::rename(from.c_str(), to.c_str()) != 0) return error_of(errno, "rename", from);
+    if (::rename(from.c_str(), to.c_str()) != 0) return path_error(errno, "rename", from);
     return {};
   }
 
   Result<void> remove(const std::string& path) override {
-    if (::unlink(path.c_str()) != 0) return error_of(errno, "remove", path);
+    if (::remove(path.c_str()) != 0) return path_error(errno, "remove", path);
     return {};
   }
 
   Result<void> sync_directory(const std::string& path) override {
     const Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!directory.is_open()) return error_of(errno, "open", path);
-    if (::fsync(directory.number()) != 0) return error_of(errno, "sync", path);
+    if (!directory.is_open()) return path_error(errno, "open", path);
+    if (::fsync(directory.number()) != 0) return path_error(errno, "sync", path);
     return {};
   }
 
   Result<std::unique_ptr<File>> lock(const std::string& path) override {
     const int number = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (number < 0) return error_of(errno, "open", path);
+    if (number < 0) return path_error(errno, "open", path);
     auto file = std::make_unique<RealFile>(number);
     if (::flock(number, LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK) return error_of(errno, "lock", path);
+      if (errno != EWOULDBLOCK) return path_error(errno, "lock", path);
       return Error(ErrorCode::kDataLocked, path + " is locked by another process");
     }
     return std::unique_ptr<File>(std::move(file));
@@ -283,6 +310,22 @@ class RealFileSystem final : public FileSystem {
     if (::statvfs(directory.c_str(), &status) != 0) return error_of(errno, "look at", directory);
     return DiskSpace{.total_bytes = std::uint64_t{status.f_blocks} * status.f_frsize,
                      .free_bytes = std::uint64_t{status.f_bavail} * status.f_frsize};
+  }
+
+  Result<Volume> describe(const std::string& directory) override {
+    struct statfs status {};
+    if (::statfs(directory.c_str(), &status) != 0) {
+      return path_error(errno, "look at", directory);
+    }
+    Volume volume;
+    volume.writable = ::faccessat(AT_FDCWD, directory.c_str(), W_OK | X_OK, AT_EACCESS) == 0;
+    const auto magic = static_cast<std::uint32_t>(status.f_type);
+    for (const KnownType& known : kKnownTypes) {
+      if (known.magic != magic) continue;
+      volume.kind = known.kind;
+      volume.type = known.name;
+    }
+    return volume;
   }
 };
 

@@ -24,6 +24,7 @@ int exit_code(ErrorCode code) {
     case ErrorCode::kDataLocked:
     case ErrorCode::kDataFormat:
     case ErrorCode::kDataDamaged:
+    case ErrorCode::kDataUnusable:
       return tally::broker::kExitDataRefused;
     case ErrorCode::kIo:
     case ErrorCode::kDiskFull:

@@ -6,6 +6,7 @@
 
 #include "protocol/base/check.h"
 #include "protocol/base/random.h"
+#include "store/segment.h"
 
 namespace tally::broker {
 namespace {
@@ -76,6 +77,34 @@ auto with_room(const Opening& opening, const Work& work) -> decltype(work()) {
 auto open_index(const Opening& opening) {
   return with_room(opening,
                    [&] { return store::open_leveldb_index(opening.files, opening.paths.index); });
+}
+
+/// Directories that this process may not add files to fail late, when something was written already.
+Result<void> check_directories(const Opening& opening) {
+  const std::string& root = opening.settings.data_dir;
+  for (const std::string& directory :
+       {root, opening.paths.root, opening.paths.log, opening.paths.index}) {
+    TALLY_TRY(const bool there, opening.files.exists(directory));
+    if (!there) continue;
+    TALLY_TRY(const store::Volume volume, opening.files.describe(directory));
+    if (!volume.writable) {
+      return Error(ErrorCode::kDataUnusable, directory + " is not writable for this user");
+    }
+    if (const std::string_view lost = what_is_lost(volume); directory == root && !lost.empty()) {
+      spdlog::warn("{} is on {}: {}", root, volume.type, lost);
+    }
+  }
+  return {};
+}
+
+/// True when there is no log yet. An index is only made beside one, so then it must not stand there.
+Result<bool> is_first_start(const Opening& opening) {
+  TALLY_TRY(const auto names, opening.files.list(opening.paths.log));
+  if (std::any_of(names.begin(), names.end(), store::parse_segment_name)) return false;
+  TALLY_TRY(const bool has_index, opening.files.exists(opening.paths.index + "/CURRENT"));
+  if (!has_index) return true;
+  return Error(ErrorCode::kDataDamaged, opening.paths.log + ": the log is gone; " +
+                                            opening.paths.index + " says that there was one");
 }
 
 void report(const store::RecoveryReport& recovery, const std::string& how) {
@@ -167,6 +196,19 @@ Result<Shard> rebuild(const Opening& opening, const std::string& why) {
 
 }  // namespace
 
+std::string_view what_is_lost(const store::Volume& volume) {
+  switch (volume.kind) {
+    case store::Volume::Kind::kDisk:
+      return {};
+    case store::Volume::Kind::kMemory:
+      return "what is acknowledged survives a kill, and no reboot or power cut";
+    case store::Volume::Kind::kRemote:
+      return "its syncs and locks cannot be trusted, so a crash may lose what was acknowledged, "
+             "and two brokers may write at once";
+  }
+  return {};
+}
+
 void condemn_index(const Settings& settings, ShardId shard, store::FileSystem& files) {
   const Paths paths(settings, shard);
   auto file = files.open(paths.condemned, store::FileSystem::Mode::kCreate);
@@ -183,9 +225,14 @@ Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSys
   TALLY_TRY_VOID(files.make_directories(opening.paths.log));
   TALLY_TRY(auto lock, files.lock(settings.data_dir + "/lock"));
   // Opening an index changes its files, so a log that is to be refused is looked at first.
+  TALLY_TRY_VOID(check_directories(opening));
   TALLY_TRY_VOID(store::Log::check(files, log_options(opening)));
-  std::string why;
-  TALLY_TRY(auto opened, open_with_index(opening, why));
+  TALLY_TRY(const bool first_start, is_first_start(opening));
+  std::string why = "no checkpoint";
+  std::optional<Shard> opened;
+  if (!first_start) {
+    TALLY_TRY(opened, open_with_index(opening, why));
+  }
   if (!opened) {
     TALLY_TRY(opened, rebuild(opening, why));
   }

@@ -1,9 +1,9 @@
 #pragma once
 // Opening the data of one shard: lock, index, log, and the core's state rebuilt from them.
 //
-// DIR/lock, DIR/<shard>/log, DIR/<shard>/index, DIR/<shard>/index.room. An index that is missing, damaged or does not match the log is removed and
-// rebuilt from the beginning of the log. Errors (nothing was changed in the log): DATA_LOCKED, DATA_FORMAT, DATA_DAMAGED,
-// IO_ERROR, DISK_FULL.
+// DIR/lock, DIR/<shard>/log, DIR/<shard>/index, DIR/<shard>/index.room. An index that is missing, damaged or does not match
+// the log is removed and rebuilt from the beginning of the log. Errors (nothing was changed in the log): DATA_LOCKED,
+// DATA_UNUSABLE, DATA_FORMAT, DATA_DAMAGED, IO_ERROR, DISK_FULL.
 
 #include <functional>
 #include <memory>
@@ -25,6 +25,9 @@ struct Shard {
   std::unique_ptr<store::Log> log{};
   std::unique_ptr<BrokerCore> core{};
 };
+
+/// What Tally's promises lose on such a volume, as a clause; empty: nothing.
+std::string_view what_is_lost(const store::Volume& volume);
 
 /// To be called before the process ends for an error of the index: the next open_shard() rebuilds it.
 void condemn_index(const Settings& settings, ShardId shard, store::FileSystem& files);

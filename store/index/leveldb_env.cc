@@ -195,7 +195,8 @@ Status LevelDbEnv::CreateDir(const std::string& directory) {
 }
 
 Status LevelDbEnv::RemoveDir(const std::string& directory) {
-  return Status::NotSupported(directory);
+  const auto removed = files_.remove(directory);
+  return removed ? Status::OK() : failed(removed.error());
 }
 
 Status LevelDbEnv::GetFileSize(const std::string& path, std::uint64_t* bytes) {

@@ -1,25 +1,33 @@
 #!/usr/bin/env python3
-"""Data directories, addresses and arguments that tallyd refuses; it changes nothing then."""
+"""Data directories that tallyd refuses; it changes nothing then."""
 
 import hashlib
+import os
 import pathlib
-import re
+import shutil
 import struct
+import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "support"))
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "format"))
-from broker import Broker, tallyd  # noqa: E402
+from broker import DEADLINE_S, Broker, Run, tallyd  # noqa: E402
+from read_log import read_records, read_segment_header  # noqa: E402
 from xxh3 import xxh3_64  # noqa: E402
 
 SEGMENT_HEADER_BYTES = 4096
 PREAMBLE_BYTES, ENTRY_HEADER_BYTES, RECORD_HEADER_BYTES = 16, 64, 32
+NOBODY = 65534
 
 
 def hashes(folder):
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in folder.rglob("*") if path.is_file()}
+    """Names, modes and bytes of all that stands in a folder."""
+    return {str(path.relative_to(folder)):
+            (path.stat().st_mode,
+             hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "")
+            for path in [folder, *folder.rglob("*")]}
 
 
 def entries(segment):
@@ -40,6 +48,35 @@ def flip(path, position):
         file.write(bytes([byte ^ 1]))
 
 
+def write_at(path, position, data):
+    with open(path, "r+b") as file:
+        file.seek(position)
+        file.write(data)
+
+
+def change_header(segment, position, form, value):
+    """Another value in a segment's header, which stays valid."""
+    header = bytearray(segment.read_bytes()[:SEGMENT_HEADER_BYTES])
+    struct.pack_into(form, header, position, value)
+    struct.pack_into("<Q", header, SEGMENT_HEADER_BYTES - 8, xxh3_64(header[:-8]))
+    write_at(segment, 0, header)
+
+
+def change_rules(segment, position, size, rules):
+    """Another rules version in an entry, which stays valid."""
+    data = segment.read_bytes()
+    _, _, epoch, base = read_segment_header(data)
+    entry, lsn = bytearray(data[position:position + size]), base + position - SEGMENT_HEADER_BYTES
+    struct.pack_into("<H", entry, PREAMBLE_BYTES + 4, rules)
+    count, = struct.unpack_from("<I", entry, PREAMBLE_BYTES + 44)
+    _, heads, _ = read_records(bytes(entry), lsn, count)
+    checksum = xxh3_64(bytes(entry[PREAMBLE_BYTES:PREAMBLE_BYTES + 56]) + heads)
+    struct.pack_into("<Q", entry, PREAMBLE_BYTES + 56, checksum)
+    durable, = struct.unpack_from("<Q", entry)
+    struct.pack_into("<Q", entry, 8, xxh3_64(struct.pack("<QQQQ", epoch, lsn, durable, checksum)))
+    write_at(segment, position, entry)
+
+
 class Stopped(unittest.TestCase):
     """A stopped broker with some history, to be refused."""
 
@@ -54,16 +91,15 @@ class Stopped(unittest.TestCase):
             self.broker.ok("send", "--topic", "t", "--window", 8, stdin=lines.encode())
         self.broker.stop()
 
-    def assert_refused(self, code, *parts, unchanged=""):
-        folder = self.broker.data / unchanged
-        before = hashes(folder)
-        run = tallyd(*self.broker.command()[1:])
+    def assert_refused(self, code, *parts, run=tallyd):
+        before = hashes(self.broker.data)
+        run = run(*self.broker.command()[1:])
         self.assertEqual((run.code, run.out), (3, ""), run)
         lines = run.err.splitlines()
         self.assertRegex(lines[-1], f"^{code}: ")
         for part in parts:
             self.assertIn(part, lines[-1])
-        self.assertEqual(hashes(folder), before)
+        self.assertEqual(hashes(self.broker.data), before)
 
 
 class BadData(Stopped):
@@ -80,14 +116,36 @@ class BadData(Stopped):
     def test_another_format_version_is_refused(self):
         self.fill(1, 100)
         segment, = self.broker.segments
-        header = bytearray(segment.read_bytes()[:SEGMENT_HEADER_BYTES])
-        struct.pack_into("<I", header, 8, 2)
-        for checksum in (False, True):  # a byte that was patched; a version that exists some day
-            if checksum:
-                struct.pack_into("<Q", header, SEGMENT_HEADER_BYTES - 8, xxh3_64(header[:-8]))
-            with open(segment, "r+b") as file:
-                file.write(header)
-            self.assert_refused("DATA_FORMAT", str(segment))
+        write_at(segment, 8, struct.pack("<I", 2))
+        self.assert_refused("DATA_FORMAT", str(segment), "version 2")  # another place of checksums
+        change_header(segment, 8, "<I", 2)
+        self.assert_refused("DATA_FORMAT", str(segment), "version 2")
+
+    def test_entries_of_a_newer_rules_version_are_refused(self):
+        self.fill(1, 100)
+        segment, = self.broker.segments
+        whole = segment.read_bytes()
+        for number in (0, 2, -1):
+            position, size = entries(segment)[number]
+            change_rules(segment, position, size, 2)
+            with self.subTest(number):
+                self.assert_refused("DATA_FORMAT", str(segment), f"position {position} ")
+            segment.write_bytes(whole)
+
+    def test_the_log_of_another_shard_is_refused(self):
+        self.fill(1, 100)
+        segment, = self.broker.segments
+        change_header(segment, 12, "<I", 7)
+        self.assert_refused("DATA_FORMAT", str(segment), "belongs to shard 7, not to 0")
+
+    def test_a_segment_of_another_log_is_refused(self):
+        self.fill(30, 1000)
+        for segment in self.broker.segments[1], self.broker.segments[-1]:
+            whole = segment.read_bytes()
+            change_header(segment, 16, "<16s", b"another log's id")
+            with self.subTest(segment.name):
+                self.assert_refused("DATA_DAMAGED", str(segment), "belongs to another log")
+            segment.write_bytes(whole)
 
     def test_a_foreign_file_in_the_log_is_refused(self):
         self.fill(1, 100)
@@ -96,16 +154,18 @@ class BadData(Stopped):
 
     def test_a_missing_segment_is_refused(self):
         self.fill(30, 1000)
-        self.assertGreater(len(self.broker.segments), 2)
-        self.broker.segments[1].unlink()
-        self.assert_refused("DATA_DAMAGED", str(self.broker.log_directory))
+        first, second, third, *_ = self.broker.segments
+        elsewhere = second.rename(self.broker.folder / "elsewhere")
+        self.assert_refused("DATA_DAMAGED", str(third), "the segment before it is missing")
+        elsewhere.rename(second)
+        first.unlink()
+        self.assert_refused("DATA_DAMAGED", str(second), "missing")
 
     def test_a_log_that_is_gone_is_refused_while_its_index_is_there(self):
         self.fill(1, 100)
         for segment in self.broker.segments:
             segment.unlink()
-        # That there was one is known only after the index was opened, which changes its files.
-        self.assert_refused("DATA_DAMAGED", "the log is gone", unchanged="0/log")
+        self.assert_refused("DATA_DAMAGED", str(self.broker.log_directory), "the log is gone")
 
     def places_in(self, position):
         record = position + PREAMBLE_BYTES + ENTRY_HEADER_BYTES
@@ -159,70 +219,78 @@ class BadData(Stopped):
         self.broker.ok("send", "--topic", "t", "--body", "still works")
 
 
-class BadArguments(unittest.TestCase):
-    def assert_refused(self, expected, *arguments):
-        run = tallyd(*arguments)
-        self.assertEqual((run.code, run.out), (2, ""), run)
-        self.assertRegex(run.err, expected)
+class Unusable(Stopped):
+    """Paths that the user of tallyd may not use; root may use everything, so it runs as nobody."""
 
-    def test_an_address_in_use_is_refused(self):
-        with Broker() as broker:
-            other = broker.folder / "other"
-            self.assert_refused(r"(?m)^ADDRESS_IN_USE: .*" + re.escape(broker.address),
-                                "--data-dir", other, "--listen", broker.address)
-            broker.ok("topic", "create", "t")
+    def setUp(self):
+        super().setUp()
+        self.fill(30, 1000)
+        self.broker.folder.chmod(0o755)
+        self.program = pathlib.Path(shutil.copy(self.broker.command()[0], self.broker.folder))
 
-    def test_unknown_flags_and_wrong_values_are_refused(self):
-        for arguments in (["--unknown"], ["--listen"], ["--listen", "nowhere"], ["word"],
-                          ["--listen", "127.0.0.1:99999"], ["--window", "0"], ["--window", "x"],
-                          ["--segment-bytes", "4096"], ["--log-level", "loud"],
-                          ["--config", "/does/not/exist.toml"]):
-            with self.subTest(arguments):
-                self.assert_refused("^INVALID_ARGUMENT: .*; ", *arguments)
+    def give_away(self):
+        for path in [self.broker.data, *self.broker.data.rglob("*")]:
+            os.chown(path, NOBODY, NOBODY)
 
-    def test_a_bad_configuration_is_refused_with_line_and_column(self):
+    def tallyd(self, *arguments):
+        user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+        run = subprocess.run([self.program, *arguments], capture_output=True, text=True,
+                             timeout=DEADLINE_S, check=False, **user)
+        return Run(run.returncode, run.stdout, run.stderr)
+
+    def assert_unusable(self, *parts):
+        self.assert_refused("DATA_UNUSABLE", *parts, run=self.tallyd)
+
+    @unittest.skipIf(os.geteuid() != 0, "SKIPPED: only root has files of another user")
+    def test_the_directory_of_another_user_is_refused(self):
+        self.assert_unusable(str(self.broker.data / "lock"), "Permission denied")
+
+    def test_a_file_that_may_not_be_read_is_refused(self):
+        if os.geteuid() == 0:
+            self.give_away()
+        for segment in self.broker.segments[0], self.broker.segments[-1]:
+            segment.chmod(0)
+            with self.subTest(segment.name):
+                self.assert_unusable(str(segment), "Permission denied")
+            segment.chmod(0o644)
+
+    def test_a_directory_that_may_not_be_written_is_refused(self):
+        if os.geteuid() == 0:
+            self.give_away()
+        for directory in (self.broker.data, self.broker.data / "0", self.broker.log_directory,
+                          self.broker.index_directory):
+            directory.chmod(0o555)
+            with self.subTest(directory.name):
+                self.assert_unusable(f"{directory} is not writable")
+            directory.chmod(0o755)
+
+    def test_a_path_that_is_no_directory_is_refused(self):
+        file = self.broker.folder / "file"
+        file.write_text("mine")
+        self.broker.data = file
+        self.assert_refused("DATA_UNUSABLE", str(file), "Not a directory")
+
+
+class Volumes(unittest.TestCase):
+    @unittest.skipIf(subprocess.run(["stat", "-f", "-c", "%T", "/dev/shm"], capture_output=True,
+                                    check=False).stdout != b"tmpfs\n", "SKIPPED: no tmpfs")
+    def test_a_file_system_in_memory_is_warned_of_and_serves(self):
+        folder = tempfile.mkdtemp(prefix="tally-test-", dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, folder)
         broker = Broker()
         self.addCleanup(broker.__exit__)
-        config = broker.folder / "tally.toml"
-        for text, place in (
-                ("[server]\nlisten = '127.0.0.1:0'\nport = 1\n", "3:1"),  # unknown key
-                ("\n[servers]\nlisten = '127.0.0.1:0'\n", "2:2"),  # unknown table
-                ("listen = '127.0.0.1:0'\n", "1:1"),  # no table
-                ("[server]\n  listen = 7410\n", "2:3"),  # wrong types
-                ("[limits]\nwindow = 'many'\n", "2:1"),
-                ("[limits]\nwindow = 1.5\n", "2:1"),
-                ("[storage]\n\nsegment_bytes = 1\n", "3:1"),  # ranges
-                ("[limits]\nwindow = 65537\n", "2:1"),
-                ("[server\nlisten = 1\n", "1:8")):  # not TOML
-            with self.subTest(text):
-                config.write_text(text)
-                self.assert_refused("^INVALID_ARGUMENT: " + re.escape(f"{config}:{place}: "),
-                                    "--config", config, "--data-dir", broker.data)
-        self.assertFalse(broker.data.exists())
-
-    def test_a_flag_wins_over_the_configuration(self):
-        broker = Broker("--first-check-ms", 2500)
-        self.addCleanup(broker.__exit__)
-        config = broker.folder / "tally.toml"
-        config.write_text("[transactions]\nfirst_check_ms = 700\ncheck_budget = 3\n"
-                          "[log]\nlevel = 'debug'\n")
-        printed = tallyd(*broker.command("--config", config, "--print-config")[1:])
-        self.assertEqual(printed.code, 0)
-        self.assertIn("first_check_ms = 2500\n", printed.out)
-        self.assertIn("check_budget = 3\n", printed.out)
-        effective = broker.folder / "effective.toml"
-        effective.write_text(printed.out)
-        again = tallyd("--config", effective, "--print-config")
-        self.assertEqual((again.code, again.out), (0, printed.out))
-        broker.start("--config", config)
+        broker.data = pathlib.Path(folder, "data")
+        broker.start()
+        self.assertRegex(broker.messages, r"(?m) warning .*data is on tmpfs: .* no reboot")
         broker.ok("topic", "create", "t")
+        broker.ok("send", "--topic", "t", "--body", "x")
+        broker.kill()
+        broker.start()
+        self.assertEqual(len(broker.peek("t")), 1)
 
-    def test_help_and_version_exit_with_0(self):
-        help_text = tallyd("--help")
-        self.assertEqual(help_text.code, 0)
-        for part in ("--data-dir", "--listen", "--config", "--log-level", "Examples:"):
-            self.assertIn(part, help_text.out)
-        self.assertEqual(tallyd("--version").code, 0)
+    def test_a_disk_is_not_warned_of(self):
+        with Broker() as broker:
+            self.assertNotIn(" warning ", broker.messages)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,15 @@ TEST_CASE("everything acknowledged is there after a restart") {
   CHECK(client.get<ReceiveResponse>(receive_from("t")).deliveries.size() == 2);
 }
 
+TEST_CASE("what a volume takes from the promises is told") {
+  using Kind = store::Volume::Kind;
+  CHECK(broker::what_is_lost({.kind = Kind::kDisk}).empty());
+  CHECK_THAT(std::string(broker::what_is_lost({.kind = Kind::kMemory, .type = "tmpfs"})),
+             Catch::Matchers::Contains("no reboot"));
+  CHECK_THAT(std::string(broker::what_is_lost({.kind = Kind::kRemote, .type = "nfs"})),
+             Catch::Matchers::Contains("syncs and locks cannot be trusted"));
+}
+
 TEST_CASE("without its index the state is rebuilt from the log") {
   broker::Settings settings;
   // The rebuild stores its state several times on the way.

@@ -97,6 +97,22 @@ TEST_CASE("allocated bytes are taken from the disk's room at once") {
   CHECK(nowhere.error().code == ErrorCode::kIo);
 }
 
+TEST_CASE("a path that is no directory is unusable, not a disk failure") {
+  const TemporaryFolder folder;
+  FileSystem& files = real_file_system();
+  REQUIRE(files.open(folder.file("file"), FileSystem::Mode::kCreate));
+  CHECK(files.make_directories(folder.file("file/0")).error().code == ErrorCode::kDataUnusable);
+  CHECK(files.list(folder.file("file")).error().code == ErrorCode::kDataUnusable);
+  CHECK(files.lock(folder.file("file/lock")).error().code == ErrorCode::kDataUnusable);
+}
+
+TEST_CASE("a directory says what keeps its files") {
+  FileSystem& files = real_file_system();
+  const TemporaryFolder folder;
+  CHECK(files.describe(folder.path()).value().writable);
+  CHECK_FALSE(files.describe(folder.file("missing")));
+}
+
 TEST_CASE("a lock excludes until it is let go") {
   const TemporaryFolder folder;
   auto first = real_file_system().lock(folder.file("lock"));
