@@ -1,0 +1,317 @@
+#include "tests/states/store_machine.h"
+
+#include <algorithm>
+
+namespace tally::testing {
+namespace {
+
+using store::Entry;
+using store::EntryHeader;
+using store::ReplayFrom;
+
+constexpr std::size_t kSmallBytes = 60;
+constexpr std::size_t kBigBytes = 6'000;
+constexpr std::size_t kHugeBytes = 21'000;
+/// Of an entry with one message, besides its body: head, record header, extension, checksum.
+constexpr std::uint64_t kOverheadBytes =
+    store::kEntryHeadBytes + store::kRecordHeaderBytes + 8 + sizeof(std::uint64_t);
+
+std::string row_key(std::size_t entry) {
+  std::string digits = std::to_string(entry);
+  return "e" + std::string(8 - std::min<std::size_t>(8, digits.size()), '0') + digits;
+}
+
+/// Some rows fill several sectors.
+std::string row_value(const EntryHeader& header) {
+  return std::to_string(header.lsn.value) + ":" + std::to_string(header.checksum) +
+         std::string(40 + header.index.value * 131 % 1'400, 'r');
+}
+
+std::string at_entry(std::size_t entry) { return "entry " + std::to_string(entry) + ": "; }
+
+}  // namespace
+
+store::LogOptions state_log_options() {
+  store::LogOptions options;
+  options.directory = kLogDirectory;
+  options.segment_bytes = kStateSegmentBytes;
+  options.new_log_id.bytes.fill(0x5a);
+  options.prepare_ahead = false;
+  return options;
+}
+
+ReplayFrom Truth::position(std::size_t count) const {
+  if (count == 0) return {};
+  const EntryHeader& header = entries[count - 1]->entry.header();
+  return {.applied = header.index,
+          .next = header.end(),
+          .entry_checksum = header.checksum,
+          .time_ms = header.time_ms,
+          .log = state_log_options().new_log_id};
+}
+
+std::size_t Truth::count_at(Lsn lsn) const {
+  const auto after = std::upper_bound(
+      entries.begin(), entries.end(), lsn,
+      [](Lsn value, const auto& item) { return value < item->entry.header().end(); });
+  return static_cast<std::size_t>(after - entries.begin());
+}
+
+Result<void> Recovered::open(MemoryFileSystem& files, const ReplayFrom& from) {
+  log.reset();
+  seen.clear();
+  auto opened = store::Log::open(files, state_log_options(), from,
+                                 [&](const store::EntryView& entry) -> Result<void> {
+                                   seen.push_back(entry.header);
+                                   return {};
+                                 });
+  if (!opened) return opened.error();
+  report = std::move(opened->report);
+  log = std::move(opened->log);
+  return {};
+}
+
+Complaint compare_entries(const Recovered& found, const Truth& truth, std::size_t from) {
+  if (!found.log) return "the checkpoint is refused: " + found.report.mismatch;
+  std::size_t count = from;
+  for (const EntryHeader& seen : found.seen) {
+    ++count;
+    if (count > truth.entries.size()) return at_entry(count) + "nobody wrote it";
+    const EntryHeader& wanted = truth.entries[count - 1]->entry.header();
+    if (seen.index != wanted.index) return at_entry(count) + "out of order";
+    if (seen.checksum != wanted.checksum || seen.lsn != wanted.lsn) {
+      return at_entry(count) + "not what was written";
+    }
+  }
+  if (count < truth.acknowledged) {
+    return "lost: " + std::to_string(truth.acknowledged) + " acknowledged, " +
+           std::to_string(count) + " left";
+  }
+  if (found.log->last_index().value != count || found.log->end() != truth.end(count) ||
+      found.log->durable() != truth.end(count)) {
+    return std::string("the log's end does not fit its entries");
+  }
+  return std::nullopt;
+}
+
+Complaint compare_messages(const store::Log& log, const Truth& truth, std::size_t from,
+                           std::size_t to) {
+  const auto reader = log.reader();
+  std::string block;
+  for (std::size_t i = from; i < to; ++i) {
+    const OwnedEntry& entry = *truth.entries[i];
+    for (std::size_t record = 0; record < entry.records.size(); ++record) {
+      const auto& header = entry.entry.view().records[record].header;
+      block.clear();
+      const auto read =
+          reader->read_block(header.lsn, static_cast<std::uint32_t>(header.record_bytes()),
+                             store::LogReader::Wait::kDisk, block);
+      if (!read) return at_entry(i + 1) + read.error().message;
+      if (block != entry.blocks[record]) return at_entry(i + 1) + "another message is read";
+    }
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+/// Compares rows, as they come, with those of the first `count` entries.
+class RowComparison {
+ public:
+  RowComparison(const Truth& truth, std::size_t count) : truth_(truth), count_(count) {}
+
+  bool operator()(std::string_view key, std::string_view value) {
+    ++rows_;
+    if (rows_ > count_ || key != row_key(rows_)) {
+      wrong_ = "a row is too much or missing: " + std::string(key);
+    } else if (value != row_value(truth_.entries[rows_ - 1]->entry.header())) {
+      wrong_ = "another value under " + std::string(key);
+    }
+    return !wrong_;
+  }
+
+  Complaint end() const {
+    if (!wrong_ && rows_ != count_) return std::string("rows are missing from the end");
+    return wrong_;
+  }
+
+ private:
+  const Truth& truth_;
+  const std::size_t count_;
+  std::size_t rows_ = 0;
+  Complaint wrong_{};
+};
+
+}  // namespace
+
+Complaint compare_rows(const store::IndexView& index, const Truth& truth, std::size_t count) {
+  RowComparison comparison(truth, count);
+  if (auto scanned = index.scan("e", "f", std::ref(comparison)); !scanned) {
+    return scanned.error().message;
+  }
+  return comparison.end();
+}
+
+Complaint compare_bases(store::FileSystem& files, const Truth& truth, std::size_t& newest) {
+  newest = 0;
+  const auto bases = store::list_bases(files, kBaseDirectory);
+  if (!bases) return "bases: " + bases.error().message;
+  for (const store::BaseInfo& base : *bases) {
+    newest = base.position.applied.value;
+    if (newest > truth.acknowledged || base.position != truth.position(newest)) {
+      return std::string("a base that nobody wrote");
+    }
+    RowComparison comparison(truth, newest);
+    if (auto read =
+            store::read_base(files, kBaseDirectory, base.position.next, std::ref(comparison));
+        !read) {
+      return "bases: " + read.error().message;
+    }
+    if (auto wrong = comparison.end()) return "bases: " + *wrong;
+  }
+  if (newest < truth.base) return std::string("an acknowledged base is gone");
+  return std::nullopt;
+}
+
+store::IndexBatch make_checkpoint(const Truth& truth, std::size_t from, std::size_t to) {
+  store::IndexBatch batch;
+  for (std::size_t i = from; i < to; ++i) {
+    batch.operations.push_back({row_key(i + 1), row_value(truth.entries[i]->entry.header())});
+  }
+  batch.position = truth.position(to);
+  return batch;
+}
+
+const char* name(Step step) {
+  switch (step) {
+    case Step::kSmall:
+      return "small";
+    case Step::kBig:
+      return "big";
+    case Step::kHuge:
+      return "huge";
+    case Step::kBatch:
+      return "batch";
+    case Step::kFill:
+      return "fill";
+    case Step::kRoll:
+      return "roll";
+    case Step::kMark:
+      return "mark";
+    case Step::kCheckpoint:
+      return "checkpoint";
+    case Step::kBase:
+      return "base";
+    case Step::kRestart:
+      return "restart";
+  }
+  return "";
+}
+
+Result<void> Machine::start() {
+  TALLY_TRY_VOID(files_.make_directories(kLogDirectory));
+  return open();
+}
+
+Result<void> Machine::open() {
+  now_.log.reset();
+  if (kind_ == IndexKind::kMap) {
+    if (!index_) index_ = store::make_memory_index();
+  } else {
+    index_.reset();
+    TALLY_TRY(index_, store::open_leveldb_index(files_, kIndexDirectory));
+  }
+  TALLY_TRY(const auto position, index_->position());
+  TALLY_TRY_VOID(now_.open(files_, position.value_or(ReplayFrom{})));
+  const std::size_t from = position ? position->applied.value : 0;
+  complaint_ = compare_entries(now_, truth_, from);
+  if (!complaint_) complaint_ = compare_rows(*index_, truth_, from);
+  if (complaint_) return Error(ErrorCode::kInternal, *complaint_);
+  truth_.entries.resize(from + now_.seen.size());
+  truth_.acknowledged = truth_.entries.size();
+  return {};
+}
+
+std::size_t Machine::durable_entries() const {
+  return now_.log ? truth_.count_at(now_.log->durable()) : truth_.acknowledged;
+}
+
+std::string Machine::body(std::size_t bytes) {
+  std::string text = "message " + std::to_string(++serial_) + " ";
+  text.resize(std::max(bytes, text.size()), static_cast<char>('a' + serial_ % 26));
+  return text;
+}
+
+std::uint64_t Machine::room() const {
+  const std::uint64_t payload = kStateSegmentBytes - store::kSegmentHeaderBytes;
+  Lsn base(0);  // of the current segment, in the way the log rolls
+  Lsn limit(payload);
+  for (const auto& item : truth_.entries) {
+    const EntryHeader& header = item->entry.header();
+    if (header.end() <= limit) continue;
+    base = header.lsn;
+    const std::uint64_t pages = (header.entry_bytes + store::kPageBytes - 1) / store::kPageBytes;
+    limit = Lsn(base.value + std::max(payload, pages * store::kPageBytes));
+  }
+  const std::uint64_t left = limit.value - truth_.end(truth_.entries.size()).value;
+  return left > kOverheadBytes ? left - kOverheadBytes : 0;
+}
+
+Result<void> Machine::write(const std::vector<std::string>& bodies) {
+  std::vector<Entry*> entries;
+  for (const std::string& text : bodies) {
+    auto made = make_entry(EntryIndex(truth_.entries.size() + 1), truth_.end(truth_.entries.size()),
+                           text.empty() ? std::vector<std::string>{} : std::vector{text});
+    entries.push_back(&made->entry);
+    truth_.entries.push_back(std::move(made));
+  }
+  TALLY_TRY_VOID(now_.log->write(entries));
+  truth_.acknowledged = truth_.entries.size();
+  return {};
+}
+
+Result<void> Machine::checkpoint() {
+  TALLY_TRY_VOID(index_->write(make_checkpoint(truth_, truth_.checkpoint, truth_.acknowledged)));
+  truth_.checkpoint = truth_.acknowledged;
+  return {};
+}
+
+Result<void> Machine::base() {
+  const ReplayFrom position = truth_.position(truth_.acknowledged);
+  TALLY_TRY(store::BaseWriter writer,
+            store::BaseWriter::begin(files_, kBaseDirectory, ShardId(), position));
+  for (std::size_t i = 0; i < truth_.acknowledged; ++i) {
+    TALLY_TRY_VOID(writer.add(row_key(i + 1), row_value(truth_.entries[i]->entry.header())));
+  }
+  TALLY_TRY_VOID(writer.finish(Lsn(0)));
+  truth_.base = truth_.acknowledged;
+  return {};
+}
+
+Result<void> Machine::run(Step step) {
+  switch (step) {
+    case Step::kSmall:
+      return write({body(kSmallBytes)});
+    case Step::kBig:
+      return write({body(kBigBytes)});
+    case Step::kHuge:
+      return write({body(kHugeBytes)});
+    case Step::kBatch:
+      return write({body(kSmallBytes), body(700), body(kSmallBytes)});
+    case Step::kFill:
+      return write({body(room())});
+    case Step::kRoll:
+      return write({body(room() + 1)});
+    case Step::kMark:
+      return write({std::string()});
+    case Step::kCheckpoint:
+      return checkpoint();
+    case Step::kBase:
+      return base();
+    case Step::kRestart:
+      return open();
+  }
+  return {};
+}
+
+}  // namespace tally::testing
