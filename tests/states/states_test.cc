@@ -10,7 +10,7 @@
 namespace tally::testing {
 namespace {
 
-constexpr std::uint64_t kStates = 100'000;
+constexpr std::uint64_t kStates = 450'000;
 
 std::optional<std::uint64_t> number_in_environment(const char* variable) {
   const char* text = std::getenv(variable);
