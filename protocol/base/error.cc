@@ -78,6 +78,8 @@ std::string_view name(Decider decider) {
       return "producer";
     case Decider::kCheck:
       return "check";
+    case Decider::kBroker:
+      return "broker";
     case Decider::kOperator:
       return "operator";
     case Decider::kNone:

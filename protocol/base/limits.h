@@ -47,7 +47,10 @@ inline constexpr std::uint32_t kCheckBudget = 15;
 inline constexpr std::int64_t kTransactionLifetimeMs = 24 * 3'600'000LL;
 /// The most that one PREPARE may ask for, also as delay of its first check.
 inline constexpr std::int64_t kTransactionLifetimeMsMax = 30 * 24 * 3'600'000LL;
-inline constexpr std::uint32_t kCheckerStoresMax = 1'024;  // of one RegisterChecker
+inline constexpr std::uint32_t kCheckBudgetMax = 1'000;
+inline constexpr std::uint32_t kProducerGroupsMax = 10'000;        // with settings of their own
+inline constexpr std::int64_t kAgeMsMax = 365 * 24 * 3'600'000LL;  // that one can ask for
+inline constexpr std::uint32_t kCheckerStoresMax = 1'024;          // of one RegisterChecker
 
 inline constexpr std::int64_t kLeaseMs = 30'000;
 inline constexpr std::int64_t kLeaseMsMin = 100;

@@ -137,6 +137,43 @@ struct ListGroupsResponse {
   bool operator==(const ListGroupsResponse&) const = default;
 };
 
+/// What becomes of a transaction whose last check brought no decision.
+enum class OnBudget : std::uint8_t { kInherit = 0, kPark = 1, kRollback = 2 };
+/// How the broker asks back. 0 means: as the next one says, in the order PREPARE, producer group,
+/// topic of the first message, broker.
+struct CheckSettings {
+  std::int64_t first_check_ms = 0;  ///< after PREPARE
+  std::int64_t lifetime_ms = 0;
+  std::int64_t backoff_max_ms = 0;
+  std::uint32_t budget = 0;  ///< delivered checks until on_budget
+  OnBudget on_budget{};
+  bool operator==(const CheckSettings&) const = default;
+};
+struct ProducerGroupInfo {
+  std::string name{};
+  CheckSettings checks{};
+  bool operator==(const ProducerGroupInfo&) const = default;
+};
+/// Replaces the settings of a producer group; a group without settings needs none.
+struct SetProducerGroupRequest {
+  ProducerGroupInfo group{};
+  bool operator==(const SetProducerGroupRequest&) const = default;
+};
+struct SetProducerGroupResponse {
+  bool operator==(const SetProducerGroupResponse&) const = default;
+};
+struct ListProducerGroupsRequest {
+  std::string name{};   ///< one group (GROUP_NOT_FOUND when it has no settings), or empty
+  std::string after{};  ///< page: names greater than this
+  std::uint32_t limit = 0;
+  bool operator==(const ListProducerGroupsRequest&) const = default;
+};
+struct ListProducerGroupsResponse {
+  std::vector<ProducerGroupInfo> groups{};  ///< those with settings, by name
+  bool more = false;
+  bool operator==(const ListProducerGroupsResponse&) const = default;
+};
+
 // --- sending ---
 /// Payload: one message block.
 struct SendRequest {
@@ -189,7 +226,10 @@ struct EndResponse {
 };
 struct CheckRecord {
   std::int64_t delivered_at_ms = 0;
-  std::string client{};  ///< who was asked
+  std::string client{};             ///< who was asked
+  std::int64_t answered_at_ms = 0;  ///< 0: no answer came
+  Decision answer{};                ///< of the answer
+  std::string reason{};             ///< given with it
   bool operator==(const CheckRecord&) const = default;
 };
 struct TransactionInfo {
@@ -198,8 +238,7 @@ struct TransactionInfo {
   std::string client{};  ///< identity that prepared it
   StoreId store{};
   TransactionState state{};
-  /// Of its messages, in their order; empty when decided and compacted.
-  std::vector<std::string> topics{};
+  std::vector<std::string> topics{};  ///< of its messages, in their order
   std::uint32_t messages = 0;
   Handle handle{};                    ///< time_ms: prepared at
   std::int64_t next_check_at_ms = 0;  ///< 0: none
@@ -207,8 +246,9 @@ struct TransactionInfo {
   std::uint32_t checks = 0;  ///< delivered checks
   Decider decided_by{};
   std::int64_t decided_at_ms = 0;
-  std::string reason{};
-  std::vector<CheckRecord> check_records{};
+  std::string decided_by_client{};           ///< identity of who ended it, or answered the check
+  std::string reason{};                      ///< of the decision; of a parked one: why it is parked
+  std::vector<CheckRecord> check_records{};  ///< the newest 16, oldest first
   bool operator==(const TransactionInfo&) const = default;
 };
 struct ShowTransactionRequest {
@@ -223,6 +263,8 @@ struct ListTransactionsRequest {
   std::uint32_t state = 0;  ///< a TransactionState, or 0 for all
   std::string after{};      ///< page: ids behind this one
   std::uint32_t limit = 0;
+  std::string group{};             ///< of this producer group; empty: any
+  std::int64_t older_than_ms = 0;  ///< prepared at least so long ago
   bool operator==(const ListTransactionsRequest&) const = default;
 };
 struct ListTransactionsResponse {
@@ -230,6 +272,25 @@ struct ListTransactionsResponse {
   bool more = false;
   std::string next_after{};  ///< for the next page (a page may be empty and yet not the last)
   bool operator==(const ListTransactionsResponse&) const = default;
+};
+
+enum class TransactionAction : std::uint8_t {
+  kCheck = 1,   ///< ask now, not when the next check is due; a parked one is asked, too
+  kPark = 2,    ///< no more checks
+  kResume = 3,  ///< checks from the first again
+};
+/// An operator's. Errors: NOT_FOUND_OR_EXPIRED, TRANSACTION_ENDED.
+struct ManageTransactionRequest {
+  std::string transaction{};
+  TransactionAction action{};
+  std::string reason{};  ///< for people; recorded with kPark and kResume
+  bool operator==(const ManageTransactionRequest&) const = default;
+};
+struct ManageTransactionResponse {
+  TransactionState state{};
+  std::int64_t next_check_at_ms = 0;  ///< 0: none
+  std::uint32_t checkers = 0;         ///< sessions that could be asked now
+  bool operator==(const ManageTransactionResponse&) const = default;
 };
 
 // --- check-back ---

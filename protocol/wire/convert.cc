@@ -54,7 +54,7 @@ Result<void> read_state(std::uint32_t number, TransactionState& to) {
 }
 
 Result<void> read_decider(std::uint32_t number, Decider& to) {
-  if (number > 3) return unknown_number("the decider of a transaction", number);
+  if (number > 4) return unknown_number("the decider of a transaction", number);
   to = static_cast<Decider>(number);
   return {};
 }

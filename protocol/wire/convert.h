@@ -29,6 +29,8 @@ Result<void> from_wire(const pb::Error& from, Error& to);
 
 void to_wire(const Winner& from, pb::Winner& to);
 Result<void> from_wire(const pb::Winner& from, Winner& to);
+void to_wire(const CheckSettings& from, pb::CheckSettings& to);
+Result<void> from_wire(const pb::CheckSettings& from, CheckSettings& to);
 void to_wire(const Handle& from, pb::Handle& to);
 Result<void> from_wire(const pb::Handle& from, Handle& to);
 

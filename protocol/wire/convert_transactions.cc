@@ -29,11 +29,15 @@ void write_transaction(const TransactionInfo& from, pb::TransactionInfo& to) {
   to.set_checks(from.checks);
   to.set_decided_by(static_cast<std::uint32_t>(from.decided_by));
   to.set_decided_at_ms(from.decided_at_ms);
+  to.set_decided_by_client(from.decided_by_client);
   to.set_reason(from.reason);
   for (const CheckRecord& record : from.check_records) {
     pb::CheckRecord& added = *to.add_check_records();
     added.set_delivered_at_ms(record.delivered_at_ms);
     added.set_client(record.client);
+    added.set_answered_at_ms(record.answered_at_ms);
+    added.set_answer(static_cast<std::uint32_t>(record.answer));
+    added.set_reason(record.reason);
   }
 }
 
@@ -53,8 +57,14 @@ Result<void> read_transaction(const pb::TransactionInfo& from, TransactionInfo& 
   to.decided_at_ms = from.decided_at_ms();
   to.reason = from.reason();
   to.check_records.reserve(static_cast<std::size_t>(from.check_records_size()));
+  to.decided_by_client = from.decided_by_client();
   for (const pb::CheckRecord& record : from.check_records()) {
-    to.check_records.push_back({record.delivered_at_ms(), record.client()});
+    CheckRecord& added = to.check_records.emplace_back();
+    added.delivered_at_ms = record.delivered_at_ms();
+    added.client = record.client();
+    added.answered_at_ms = record.answered_at_ms();
+    if (record.answer() != 0) TALLY_TRY_VOID(read_decision(record.answer(), added.answer));
+    added.reason = record.reason();
   }
   return {};
 }
@@ -202,6 +212,8 @@ void to_wire(const ListTransactionsRequest& from, pb::ListTransactionsRequest& t
   to.set_state(from.state);
   to.set_after(from.after);
   to.set_limit(from.limit);
+  to.set_group(from.group);
+  to.set_older_than_ms(from.older_than_ms);
 }
 
 Result<void> from_wire(const pb::ListTransactionsRequest& from, ListTransactionsRequest& to) {
@@ -211,6 +223,10 @@ Result<void> from_wire(const pb::ListTransactionsRequest& from, ListTransactions
   }
   TALLY_TRY_VOID(check_length("the id to go on after", from.after(), limits::kFieldBytesMax));
   TALLY_TRY_VOID(check_range("limit", from.limit(), 0, limits::kListPageMax));
+  if (!from.group().empty()) TALLY_TRY_VOID(check_name("group", from.group()));
+  TALLY_TRY_VOID(check_range("older_than_ms", from.older_than_ms(), 0, limits::kAgeMsMax));
+  to.group = from.group();
+  to.older_than_ms = from.older_than_ms();
   to.state = from.state();
   to.after = from.after();
   to.limit = from.limit();
@@ -232,6 +248,36 @@ Result<void> from_wire(const pb::ListTransactionsResponse& from, ListTransaction
   }
   to.more = from.more();
   to.next_after = from.next_after();
+  return {};
+}
+
+void to_wire(const ManageTransactionRequest& from, pb::ManageTransactionRequest& to) {
+  to.set_transaction(from.transaction);
+  to.set_action(static_cast<std::uint32_t>(from.action));
+  to.set_reason(from.reason);
+}
+
+Result<void> from_wire(const pb::ManageTransactionRequest& from, ManageTransactionRequest& to) {
+  TALLY_TRY_VOID(check_transaction_id(from.transaction()));
+  TALLY_TRY_VOID(check_range("action", from.action(), 1,
+                             static_cast<std::uint32_t>(TransactionAction::kResume)));
+  TALLY_TRY_VOID(check_reason(from.reason()));
+  to.transaction = from.transaction();
+  to.action = static_cast<TransactionAction>(from.action());
+  to.reason = from.reason();
+  return {};
+}
+
+void to_wire(const ManageTransactionResponse& from, pb::ManageTransactionResponse& to) {
+  to.set_state(static_cast<std::uint32_t>(from.state));
+  to.set_next_check_at_ms(from.next_check_at_ms);
+  to.set_checkers(from.checkers);
+}
+
+Result<void> from_wire(const pb::ManageTransactionResponse& from, ManageTransactionResponse& to) {
+  TALLY_TRY_VOID(read_state(from.state(), to.state));
+  to.next_check_at_ms = from.next_check_at_ms();
+  to.checkers = from.checkers();
   return {};
 }
 

@@ -83,6 +83,25 @@ template <>
 inline ListTopicsResponse sample() {
   return {{sample_topic(), sample_topic()}, true};
 }
+inline ProducerGroupInfo sample_producer_group() {
+  return {"orders", {5'000, 60'000, 30'000, 7, OnBudget::kRollback}};
+}
+template <>
+inline SetProducerGroupRequest sample() {
+  return {sample_producer_group()};
+}
+template <>
+inline SetProducerGroupResponse sample() {
+  return {};
+}
+template <>
+inline ListProducerGroupsRequest sample() {
+  return {"orders", "mail", 100};
+}
+template <>
+inline ListProducerGroupsResponse sample() {
+  return {{sample_producer_group(), sample_producer_group()}, true};
+}
 template <>
 inline ListGroupsRequest sample() {
   return {"points", "pay", 100};
@@ -147,8 +166,11 @@ inline TransactionInfo sample_transaction() {
           .checks = 4,
           .decided_by = Decider::kCheck,
           .decided_at_ms = 1'700'000'003'000,
+          .decided_by_client = "shop-2",
           .reason = "said so",
-          .check_records = {{1'700'000'001'000, "shop-1"}, {1'700'000'001'500, "shop-2"}}};
+          .check_records = {
+              {1'700'000'001'000, "shop-1"},
+              {1'700'000'001'500, "shop-2", 1'700'000'001'600, Decision::kUnknown, "busy"}}};
 }
 template <>
 inline ShowTransactionRequest sample() {
@@ -160,11 +182,20 @@ inline ShowTransactionResponse sample() {
 }
 template <>
 inline ListTransactionsRequest sample() {
-  return {4, sample_transaction_id(), 1'000};
+  return {4, sample_transaction_id(), 1'000, "orders", 300'000};
 }
 template <>
 inline ListTransactionsResponse sample() {
   return {{sample_transaction(), sample_transaction()}, true, sample_transaction_id()};
+}
+
+template <>
+inline ManageTransactionRequest sample() {
+  return {sample_transaction_id(), TransactionAction::kResume, "the database is back"};
+}
+template <>
+inline ManageTransactionResponse sample() {
+  return {TransactionState::kPending, 1'700'000'002'000, 3};
 }
 
 // --- check-back ---

@@ -42,7 +42,11 @@ std::vector<Command> topic_commands();
 std::vector<Command> send_commands();
 std::vector<Command> receive_commands();
 std::vector<Command> group_commands();
+std::vector<Command> producer_group_commands();
 std::vector<Command> transaction_commands();
+std::vector<Command> transaction_admin();
+std::vector<Command> transaction_views();
+std::vector<Command> stats_commands();
 std::vector<Command> bench_commands();
 
 /// Wrong arguments: printed by main with exit code 2.

@@ -5,63 +5,6 @@
 namespace tally::cli {
 namespace {
 
-Json to_json(const TransactionInfo& transaction) {
-  Json line = Json::object();
-  set_bytes(line, "id", transaction.id);
-  line["state"] = name(transaction.state);
-  line["group"] = transaction.group;
-  line["client"] = transaction.client;
-  if (!transaction.store.is_zero()) line["store"] = transaction.store.to_hex();
-  line["topics"] = transaction.topics;
-  line["messages"] = transaction.messages;
-  line["prepared_at_ms"] = transaction.handle.time_ms;
-  line["checks"] = transaction.checks;
-  if (transaction.decided_by == Decider::kNone) {
-    line["next_check_at_ms"] = transaction.next_check_at_ms;
-    line["expires_at_ms"] = transaction.expires_at_ms;
-  } else {
-    line["decided_by"] = name(transaction.decided_by);
-    line["decided_at_ms"] = transaction.decided_at_ms;
-    if (!transaction.reason.empty()) set_bytes(line, "reason", transaction.reason);
-  }
-  if (!transaction.check_records.empty()) {
-    Json records = Json::array();
-    for (const CheckRecord& check : transaction.check_records) {
-      records.push_back({{"delivered_at_ms", check.delivered_at_ms}, {"client", check.client}});
-    }
-    line["check_records"] = std::move(records);
-  }
-  return line;
-}
-
-void print_transaction(const TransactionInfo& transaction) {
-  auto row = [](const char* label, const std::string& value) {
-    if (!value.empty()) std::printf("%-12s %s\n", label, value.c_str());
-  };
-  std::string topics;
-  for (const std::string& topic : transaction.topics)
-    topics += (topics.empty() ? "" : ", ") + topic;
-  row("transaction", transaction.id);
-  row("state", std::string(name(transaction.state)));
-  row("group", transaction.group);
-  row("prepared", time_text(transaction.handle.time_ms) +
-                      (transaction.client.empty() ? "" : " by " + transaction.client));
-  row("messages", std::to_string(transaction.messages));
-  row("topics", topics);
-  row("checks", std::to_string(transaction.checks));
-  for (const CheckRecord& check : transaction.check_records) {
-    row("  checked", time_text(check.delivered_at_ms) + " at " + check.client);
-  }
-  if (transaction.decided_by == Decider::kNone) {
-    row("next check", time_text(transaction.next_check_at_ms));
-    row("expires", time_text(transaction.expires_at_ms));
-  } else {
-    row("decided",
-        time_text(transaction.decided_at_ms) + " by " + std::string(name(transaction.decided_by)));
-    row("reason", transaction.reason);
-  }
-}
-
 int prepare(const Invocation& invocation) {
   PrepareRequest request;
   for (const char* required : {"topic", "group", "id", "body"}) {
@@ -76,6 +19,7 @@ int prepare(const Invocation& invocation) {
   request.topic = message.topic;
   request.transaction = invocation.text("id");
   request.group = invocation.text("group");
+  request.message = invocation.options["message"].as<std::uint32_t>();
   std::string block;
   if (auto made = append_message_block(message, system_clock().wall_ms(), block); !made) {
     return invocation.fail(made.error());
@@ -87,6 +31,7 @@ int prepare(const Invocation& invocation) {
   if (invocation.json()) {
     Json line = Json::object();
     set_bytes(line, "id", request.transaction);
+    line["message"] = request.message;
     line["state"] = name(TransactionState::kPending);
     line["handle"] = MessageUid{answer->handle.log, answer->handle.lsn}.to_string();
     line["prepared_at_ms"] = answer->handle.time_ms;
@@ -127,53 +72,6 @@ int end(const Invocation& invocation, Decision decision) {
   return kExitOk;
 }
 
-int show(const Invocation& invocation) {
-  auto broker = Broker::connect(invocation.broker);
-  if (!broker) return invocation.fail(broker.error());
-  auto answer = broker->ask<ShowTransactionResponse>(
-      ShowTransactionRequest{.transaction = invocation.text("ID")});
-  if (!answer) return invocation.fail(answer.error());
-  if (invocation.json()) {
-    print_line(to_json(answer->transaction));
-  } else {
-    print_transaction(answer->transaction);
-  }
-  return kExitOk;
-}
-
-std::uint32_t parse_state(const std::string& text) {
-  if (text.empty()) return 0;
-  for (auto state : {TransactionState::kPending, TransactionState::kParked,
-                     TransactionState::kCommitted, TransactionState::kRolledBack}) {
-    if (text == name(state)) return static_cast<std::uint32_t>(state);
-  }
-  throw UsageError("--state takes pending, parked, committed or rolled-back");
-}
-
-int list(const Invocation& invocation) {
-  ListTransactionsRequest page{.state = parse_state(invocation.text("state"))};
-  auto broker = Broker::connect(invocation.broker);
-  if (!broker) return invocation.fail(broker.error());
-  Table table({"TRANSACTION", "STATE", "GROUP", "PREPARED", "CHECKS", "DECIDED", "BY"});
-  for (;;) {
-    auto answer = broker->ask<ListTransactionsResponse>(page);
-    if (!answer) return invocation.fail(answer.error());
-    for (const TransactionInfo& transaction : answer->transactions) {
-      if (invocation.json()) {
-        print_line(to_json(transaction));
-        continue;
-      }
-      table.add({transaction.id, std::string(name(transaction.state)), transaction.group,
-                 time_text(transaction.handle.time_ms), std::to_string(transaction.checks),
-                 time_text(transaction.decided_at_ms), std::string(name(transaction.decided_by))});
-    }
-    if (!answer->more) break;
-    page.after = answer->next_after;
-  }
-  if (!invocation.json()) table.print();
-  return kExitOk;
-}
-
 void reason_option(cxxopts::OptionAdder& add) {
   add("reason", "recorded with the decision", cxxopts::value<std::string>(), "TEXT");
 }
@@ -193,6 +91,8 @@ std::vector<Command> transaction_commands() {
          add("body", "the message (required)", cxxopts::value<std::string>(), "TEXT");
          add("key", "messages of a key go to one queue", cxxopts::value<std::string>(), "TEXT");
          add("tag", "for filters", cxxopts::value<std::string>(), "TEXT");
+         add("message", "1 to 64: number within the transaction, to add another one",
+             cxxopts::value<std::uint32_t>()->default_value("1"), "N");
        },
        prepare},
       {"txn commit", "ID", "Commits a pending transaction, as an operator.",
@@ -201,18 +101,6 @@ std::vector<Command> transaction_commands() {
       {"txn rollback", "ID", "Rolls a pending transaction back, as an operator.",
        "tally txn rollback order-42 --reason 'no such order'", reason_option,
        [](const Invocation& invocation) { return end(invocation, Decision::kRollback); }},
-      {"txn show",
-       "ID",
-       "Shows a transaction: who prepared it, checks, decision.",
-       "tally txn show order-42 -o json",
-       {},
-       show},
-      {"txn list", "", "Lists transactions.", "tally txn list --state pending",
-       [](cxxopts::OptionAdder& add) {
-         add("state", "pending, parked, committed or rolled-back", cxxopts::value<std::string>(),
-             "STATE");
-       },
-       list},
   };
 }
 

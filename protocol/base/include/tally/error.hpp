@@ -33,13 +33,19 @@ enum class TransactionState : std::uint8_t {
   kRolledBack = 4
 };
 enum class Decision : std::uint8_t { kCommit = 1, kRollback = 2, kUnknown = 3 };
-enum class Decider : std::uint8_t { kNone = 0, kProducer = 1, kCheck = 2, kOperator = 3 };
+enum class Decider : std::uint8_t {
+  kNone = 0,
+  kProducer = 1,
+  kCheck = 2,
+  kOperator = 3,
+  kBroker = 4,  ///< rolled back because a topic or producer group says so when no check helped
+};
 
 /// "pending", "parked", "committed", "rolled-back"
 std::string_view name(TransactionState state);
 /// "commit", "rollback", "unknown"
 std::string_view name(Decision decision);
-/// "none", "producer", "check", "operator"
+/// "none", "producer", "check", "operator", "broker"
 std::string_view name(Decider decider);
 
 /// The decision that stands, carried by CONFLICT.
