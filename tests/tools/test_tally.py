@@ -12,8 +12,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "support"))
 from broker import Broker, tally  # noqa: E402
 
 COMMANDS = ("topic create", "topic list", "topic show", "send", "receive", "group list",
-            "group show", "txn prepare", "txn commit", "txn rollback", "txn show", "txn list",
-            "bench publish", "bench transaction")
+            "group show", "producer-group set", "producer-group list", "txn prepare",
+            "txn commit", "txn rollback", "txn check", "txn park", "txn resume", "txn show",
+            "txn list", "stats", "bench publish", "bench transaction")
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
 UID = r"[0-9a-f]{32}-\d+"
 
@@ -101,11 +102,11 @@ class Transactions(WithBroker):
         self.assertEqual((committed["state"], committed["decided_by"], committed["reason"]),
                          ("committed", "operator", "paid"))
         self.assert_table(["transaction a", "state pending", "group shop",
-                           f"prepared {TIME} by tally", "messages 1", "topics orders", "checks 0",
+                           "messages 1 in orders", f"prepared {TIME} by tally",
                            f"next check {TIME}", f"expires {TIME}"], "txn", "show", "a")
-        self.assert_table(["transaction b", "state committed", "group shop", f"prepared {TIME}",
-                           "messages 1", "checks 0", f"decided {TIME} by operator",
-                           "reason paid"], "txn", "show", "b")
+        self.assert_table(["transaction b", "state committed", "group shop", "messages 1",
+                           f"prepared {TIME}", f"decided {TIME} committed by operator: paid"],
+                          "txn", "show", "b")
 
     def test_end_in_a_table(self):
         self.prepare("d")
