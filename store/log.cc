@@ -6,9 +6,11 @@
 #include "protocol/base/check.h"
 #include "protocol/base/fail_point.h"
 #include "protocol/base/random.h"
+#include "store/entry_walk.h"
 #include "store/log_reader.h"
 #include "store/recovery.h"
 #include "store/segment_preparer.h"
+#include "store/segment_removal.h"
 
 namespace tally::store {
 namespace {
@@ -67,7 +69,6 @@ struct Log::State {
   SegmentPreparer preparer;
   std::shared_ptr<SegmentReader> reader{};
   std::shared_ptr<const Segment> tail{};
-  Lsn first{};
   Lsn end{};  ///< of what was taken into the gather list; durable() follows with each flush
   EntryIndex last_index{};
   std::int64_t last_time_ms = 0;
@@ -86,8 +87,7 @@ Result<Segments> Log::State::open_or_create(const ReplayFrom& from) {
   if (!segments.empty()) return segments;
   if (from.applied != EntryIndex(0)) {
     return Error(ErrorCode::kDataDamaged,
-                 options.directory +
-                     ": the log is gone; the index says that everything before LSN " +
+                 options.directory + ": the log is gone; it is known that everything before LSN " +
                      std::to_string(from.next.value) + " was durable");
   }
   TALLY_TRY(auto taken, preparer.take_first());
@@ -110,14 +110,18 @@ Result<void> Log::State::write_zeroes_ahead() {
   return tail->file->write_zeroes(begin, std::min(file_end - begin, kZeroesAtOpenBytes));
 }
 
-Result<void> Log::check(FileSystem& files, const LogOptions& options) {
+Result<std::optional<Log::Look>> Log::check(FileSystem& files, const LogOptions& options) {
   TALLY_TRY(const bool exists, files.exists(options.directory));
-  if (!exists) return {};
+  if (!exists) return std::optional<Look>();
   TALLY_TRY(const Segments segments,
             open_segments(files, options.directory, options.shard, FileSystem::Mode::kRead));
-  if (segments.empty()) return SegmentPreparer::check_room(files, options);
+  if (segments.empty()) {
+    TALLY_TRY_VOID(SegmentPreparer::check_room(files, options));
+    return std::optional<Look>();
+  }
   TALLY_TRY_VOID(examine_log(segments, {.first_look = true}));
-  return {};
+  const Segment& first = *segments.front();
+  return std::optional(Look{.log = first.header.log, .first = first.base()});
 }
 
 Result<Log::Opened> Log::open(FileSystem& files, const LogOptions& options, const ReplayFrom& from,
@@ -131,18 +135,19 @@ Result<Log::Opened> Log::open(FileSystem& files, const LogOptions& options, cons
   TALLY_TRY_VOID(tail.file->sync());
   TALLY_TRY_VOID(tail.file->drop_cache());
   const ExamineOptions examine{
-      .from = from, .all_blocks = false, .visit = [&](const Segment&, const CheckedEntry& entry) {
-        return visit(entry.view);
-      }};
+      .from = from,
+      .durable_for_sure = options.durable_for_sure,
+      .visit = [&](const Segment&, const CheckedEntry& entry) { return visit(entry.view); }};
   TALLY_TRY(Examined examined, examine_log(segments, examine));
   TALLY_FAIL_POINT("recovery.after_scan");
   Opened opened{.log = nullptr, .report = std::move(examined.report)};
   if (!opened.report.checkpoint_matched) return opened;
   TALLY_TRY_VOID(repair_log(files, options.directory, segments, examined));
 
+  TALLY_TRY_VOID(remove_gone_segments(files, options.directory));
+
   state->reader = std::make_shared<SegmentReader>(segments, examined.end);
   state->tail = segments.back();
-  state->first = segments.front()->base();
   state->end = examined.end;
   state->last_index = examined.last_index;
   state->last_time_ms = examined.last_time_ms;
@@ -228,7 +233,7 @@ Result<void> Log::write(std::span<Entry* const> entries) {
 }
 
 LogId Log::id() const { return state_->tail->header.log; }
-Lsn Log::first() const { return state_->first; }
+Lsn Log::first() const { return state_->reader->first(); }
 Lsn Log::end() const { return state_->end; }
 EntryIndex Log::last_index() const { return state_->last_index; }
 std::int64_t Log::last_time_ms() const { return state_->last_time_ms; }
@@ -236,6 +241,13 @@ Lsn Log::durable() const { return state_->reader->durable(); }
 std::shared_ptr<const LogReader> Log::reader() const { return state_->reader; }
 Space Log::space() const { return state_->preparer.space(); }
 void Log::retry_space() { state_->preparer.retry(); }
+std::uint64_t Log::segments() const { return state_->reader->segments()->size(); }
+std::unique_ptr<SegmentRemoval> Log::removal() const {
+  return std::make_unique<SegmentRemoval>(state_->files, state_->options.directory, state_->reader);
+}
+std::unique_ptr<EntryWalk> Log::walk(Lsn from, Lsn to) const {
+  return std::make_unique<EntryWalk>(state_->reader->segments(), from, to);
+}
 Log::Counters Log::counters() const { return state_->counters; }
 
 }  // namespace tally::store

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <tally/result.hpp>
@@ -27,6 +28,8 @@ struct LogOptions {
   ShardId shard{};
   std::uint64_t segment_bytes = 256ull << 20;
   LogId new_log_id{};  ///< used when the directory is empty
+  /// Everything before it was durable, as bases say: a log that ends earlier is refused.
+  Lsn durable_for_sure{};
   /// Called once, before the first visit: whose entries they are. May be empty.
   std::function<void(LogId)> identified{};
   /// A thread of the log makes the next segment before it is needed. False: the roll makes it, and
@@ -43,7 +46,8 @@ struct LogOptions {
   std::function<void(Space)> space_changed{};
 };
 
-/// Where replay begins, as a checkpoint remembers it. index 0: from the first entry of the log.
+/// Where replay begins, as a checkpoint or a base remembers it. index 0: from the first entry of
+/// the log, which must stand at LSN 0.
 struct ReplayFrom {
   EntryIndex applied{};            ///< newest applied entry
   Lsn next{};                      ///< end of that entry
@@ -76,6 +80,9 @@ class LogReader {
                                   std::string& out) const = 0;
 };
 
+class EntryWalk;
+class SegmentRemoval;
+
 class Log {
  public:
   using Visitor = std::function<Result<void>(const EntryView&)>;
@@ -84,9 +91,14 @@ class Log {
     std::unique_ptr<Log> log{};  ///< null when !report.checkpoint_matched
     RecoveryReport report{};
   };
+  struct Look {
+    LogId log{};
+    Lsn first{};
+  };
   /// A first look, for callers that have something to open before the log, such as the index:
-  /// refuses files, headers and a last segment that open() would refuse. Changes nothing.
-  static Result<void> check(FileSystem& files, const LogOptions& options);
+  /// refuses files, headers and a last segment that open() would refuse. Nothing: there is no log
+  /// yet. Changes nothing.
+  static Result<std::optional<Look>> check(FileSystem& files, const LogOptions& options);
   /// Recovers and replays. `visit` is called in order for each entry after `from`.
   static Result<Opened> open(FileSystem& files, const LogOptions& options, const ReplayFrom& from,
                              const Visitor& visit);
@@ -98,7 +110,7 @@ class Log {
   Result<void> write(std::span<Entry* const> entries);
 
   LogId id() const;
-  Lsn first() const;  ///< earliest retained
+  Lsn first() const;  ///< earliest retained; any thread
   Lsn end() const;    ///< where the next entry begins
   EntryIndex last_index() const;
   std::int64_t last_time_ms() const;  ///< of the newest entry; 0 when there is none
@@ -107,6 +119,10 @@ class Log {
   /// Without LogOptions::prepare_ahead: tries again to make what there was no room for.
   void retry_space();
   std::shared_ptr<const LogReader> reader() const;
+  std::uint64_t segments() const;  ///< files, each of which is open; any thread
+  /// Both may outlive neither the log's file system nor its directory; each belongs to one thread.
+  std::unique_ptr<SegmentRemoval> removal() const;
+  std::unique_ptr<EntryWalk> walk(Lsn from, Lsn to) const;
 
   struct Counters {
     std::uint64_t syncs = 0, entries = 0, records = 0, bytes = 0, rolls = 0;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <optional>
 
+#include "protocol/base/check.h"
 #include "store/entry_check.h"
 
 namespace tally::store {
@@ -53,8 +54,8 @@ SegmentReader::SegmentReader(Segments segments, Lsn durable)
 
 Result<bool> SegmentReader::read_block(Lsn lsn, std::uint32_t record_bytes, Wait wait,
                                        std::string& out) const {
-  const std::shared_ptr<const Segments> segments = segments_.load(std::memory_order_acquire);
-  const Segment* segment = find_segment(*segments, lsn);
+  const std::shared_ptr<const Segments> present = segments();
+  const Segment* segment = find_segment(*present, lsn);
   if (segment == nullptr) {
     return Error(ErrorCode::kExpired,
                  "the segment of LSN " + std::to_string(lsn.value) + " is no longer kept");
@@ -70,9 +71,19 @@ Result<bool> SegmentReader::read_block(Lsn lsn, std::uint32_t record_bytes, Wait
 }
 
 void SegmentReader::add(std::shared_ptr<const Segment> segment) {
-  auto grown = std::make_shared<Segments>(*segments_.load(std::memory_order_relaxed));
+  const std::lock_guard lock(changing_);
+  auto grown = std::make_shared<Segments>(*segments());
   grown->push_back(std::move(segment));
   segments_.store(std::move(grown), std::memory_order_release);
+}
+
+std::shared_ptr<const Segment> SegmentReader::remove_first() {
+  const std::lock_guard lock(changing_);
+  const auto present = segments();
+  TALLY_CHECK(present->size() > 1);
+  segments_.store(std::make_shared<const Segments>(present->begin() + 1, present->end()),
+                  std::memory_order_release);
+  return present->front();
 }
 
 }  // namespace tally::store

@@ -51,15 +51,22 @@ class Examiner {
       found_.end = segments_.back()->base();
       return true;
     }
-    found_.end = segments_.front()->base();
+    const Segment& first = *segments_.front();
+    found_.end = first.base();
+    if (options_.from_first) return true;
     if (from.applied == EntryIndex(0)) {
+      if (first.base() != Lsn(0)) {
+        return Error(ErrorCode::kDataDamaged,
+                     first.path + ": segments before LSN " + text(first.base()) + " are missing");
+      }
       next_index_ = EntryIndex(1);
       return true;
     }
-    if (from.log != segments_.front()->header.log) return mismatch("it is of another log");
-    if (from.next <= segments_.front()->base()) {
+    if (from.log != first.header.log) return mismatch("it is of another log");
+    if (from.next < first.base() || from.next == Lsn(0)) {
       return mismatch("it lies before the log's first entry");
     }
+    if (from.next == first.base()) return begin_behind_removed(first);
     // The segment that holds the checkpoint's entry, which ends at from.next.
     const Segment* holder = find_segment(segments_, Lsn(from.next.value - 1));
     while (segments_[segment_].get() != holder) ++segment_;
@@ -71,6 +78,22 @@ class Examiner {
     if (last && last->index == from.applied && last->checksum == from.entry_checksum) {
       accept_checkpoint(*last);
     }
+    return true;
+  }
+
+  /// The checkpoint's entry was the last one of a segment that retention removed: all that can be
+  /// compared is the index of the entry behind it.
+  Result<bool> begin_behind_removed(const Segment& first) {
+    const ReplayFrom& from = options_.from;
+    SegmentScan scan(first);
+    TALLY_TRY(const auto stop, scan.read(first.base(), limit_of(0), std::nullopt, false));
+    if (!stop && scan.entry().view.header.index.value != from.applied.value + 1) {
+      return mismatch("the log holds another entry behind LSN " + text(from.next));
+    }
+    found_.last_index = from.applied;
+    found_.last_time_ms = from.time_ms;
+    next_index_ = EntryIndex(from.applied.value + 1);
+    checkpoint_seen_ = true;
     return true;
   }
 
@@ -137,6 +160,9 @@ class Examiner {
     return {};
   }
 
+  /// By the checkpoint, or by bases.
+  Lsn known_durable() const { return std::max(options_.from.next, options_.durable_for_sure); }
+
   Result<Judged> judge(Stop stop) const {
     const Segment& segment = *segments_[segment_];
     Judged judged;
@@ -144,7 +170,7 @@ class Examiner {
       judged.later = Later::kSegment;
     } else {
       TALLY_TRY(judged.remainder, search_remainder(segment, found_.end, tail_data_end_));
-      if (options_.from.applied != EntryIndex(0) && found_.end < options_.from.next) {
+      if (found_.end < known_durable()) {
         judged.later = Later::kCheckpoint;
       } else if (judged.remainder.witness) {
         judged.later = Later::kEntry;
@@ -170,8 +196,8 @@ class Examiner {
                text(next.base()) + " was durable";
       }
       case Later::kCheckpoint:
-        return "the index says that everything before LSN " + text(options_.from.next) +
-               " was durable";
+        return (options_.from.next < options_.durable_for_sure ? "a base" : "the index") +
+               (" says that everything before LSN " + text(known_durable()) + " was durable");
       case Later::kZeros:
       case Later::kNoWitness:
         break;

@@ -27,7 +27,10 @@ struct Examined {
 
 struct ExamineOptions {
   ReplayFrom from{};
+  Lsn durable_for_sure{};   ///< as in LogOptions
   bool all_blocks = false;  ///< check the messages of every segment, not only of the last
+  /// Begin at the first entry there is, wherever retention left it; `from` is not looked at.
+  bool from_first = false;
   bool first_look = false;  ///< read only the last segment, and only to its first zeroes
   /// Called for each valid entry after `from`.
   std::function<Result<void>(const Segment&, const CheckedEntry&)> visit{};

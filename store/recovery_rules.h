@@ -4,7 +4,7 @@
 //
 // A stop is torn, and may be cut, only while nothing says that the entry there was durable. Four
 // things can say so: the head of a later entry, the header of a later segment (a segment is named
-// only when all before it is durable), the index's checkpoint, and the log's own order.
+// only when all before it is durable), the index's checkpoint or a base, and the log's own order.
 
 #include <array>
 #include <cstdint>
@@ -19,7 +19,7 @@ enum class Later : std::uint8_t {
   kNoWitness,   ///< bytes, none of which says that the stop was durable
   kEntry,       ///< a later entry says that the stop was durable
   kSegment,     ///< a later segment exists, so the stop was durable
-  kCheckpoint,  ///< the index's checkpoint lies behind the stop, so the stop was durable
+  kCheckpoint,  ///< the index's checkpoint, or a base, lies behind the stop: it was durable
 };
 inline constexpr std::array kLaters = {Later::kZeros, Later::kNoWitness, Later::kEntry,
                                        Later::kSegment, Later::kCheckpoint};

@@ -47,10 +47,7 @@ Result<void> check_order(const Segment& segment, Lsn named, ShardId shard, const
     return damaged(segment.path, "begins at LSN " + std::to_string(header.base.value) +
                                      ", which is not its name");
   }
-  if (before == nullptr) {
-    if (header.base == Lsn(0)) return {};
-    return damaged(segment.path, "the log's earlier segments, from LSN 0 on, are missing");
-  }
+  if (before == nullptr) return {};
   if (header.log != before->header.log) {
     return damaged(segment.path, "belongs to another log than " + before->path);
   }
@@ -141,7 +138,8 @@ Result<Segments> open_segments(FileSystem& files, const std::string& directory, 
   for (const std::string& name : names) {
     if (const auto base = parse_segment_name(name)) {
       bases.push_back(*base);
-    } else if (name != kNextSegmentName && name != kReserveName && name != kLockName) {
+    } else if (name != kNextSegmentName && name != kReserveName && name != kLockName &&
+               !name.ends_with(kGoneSuffix)) {
       return Error(ErrorCode::kDataFormat, directory + ": " + name + " is no file of a log");
     }
   }

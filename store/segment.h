@@ -30,6 +30,8 @@ inline constexpr std::string_view kNextSegmentName = "next.segment";
 /// Allocated for the day when the disk has no room for a segment.
 inline constexpr std::string_view kReserveName = "reserve.segment";
 inline constexpr std::string_view kLockName = "lock";
+/// Behind the name of a segment that was removed and whose room is being given back.
+inline constexpr std::string_view kGoneSuffix = ".gone";
 
 struct SegmentHeader {
   LogId log{};
@@ -60,7 +62,8 @@ struct Segment {
   std::uint64_t position(Lsn lsn) const { return kSegmentHeaderBytes + lsn.value - base().value; }
 };
 
-/// In the order of their bases, without gaps between their LSNs.
+/// In the order of their bases, without gaps between their LSNs. The first may begin at any LSN:
+/// retention removes segments from the front.
 using Segments = std::vector<std::shared_ptr<const Segment>>;
 
 /// The last segment that begins at or before `lsn`; null when there is none.

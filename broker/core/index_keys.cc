@@ -1,5 +1,7 @@
 #include "broker/core/index_keys.h"
 
+#include "broker/core/varint.h"
+
 namespace tally::broker::keys {
 namespace {
 
@@ -109,6 +111,19 @@ std::optional<std::string> id_of_form(std::string_view form) {
 
 std::string transaction(ShardId shard, Kind kind, std::string_view id) {
   return begin(shard, kind, 0).append(id_form(id));
+}
+
+std::string encode_forgotten(Lsn before) {
+  std::string row;
+  put_varint(row, before.value);
+  return row;
+}
+
+std::optional<Lsn> decode_forgotten(const std::optional<std::string>& row) {
+  if (!row) return Lsn(0);
+  ByteReader in(*row);
+  const Lsn before(get_varint(in));
+  return in.done() ? std::optional(before) : std::nullopt;
 }
 
 }  // namespace tally::broker::keys

@@ -10,6 +10,7 @@
 //   r  group u32, topic u32, queue u32  progress of the group
 //   p  transaction id                   open transaction
 //   d  transaction id                   decided transaction
+//   f                                   LSN up to which decided transactions were removed; the server's own
 //
 // A transaction id of 32 lower-case hexadecimal digits, the form that SDKs make, stands as 1 and its 16 bytes; any other one
 // as 2 and its text. So the former sort before the latter, and each like their ids.
@@ -31,6 +32,7 @@ enum class Kind : char {
   kProgress = 'r',
   kOpen = 'p',
   kDecided = 'd',
+  kForgotten = 'f',
 };
 
 inline constexpr std::size_t kPrefixBytes = 5;
@@ -50,6 +52,11 @@ std::string transaction(ShardId shard, Kind kind, std::string_view id);
 std::string id_form(std::string_view id);
 /// The id that an id_form() stands for; nothing when it is none.
 std::optional<std::string> id_of_form(std::string_view form);
+
+/// The row of kForgotten: decided transactions whose END stands before the LSN are not in the index. No row: 0.
+std::string encode_forgotten(Lsn before);
+/// Nothing when it does not decode.
+std::optional<Lsn> decode_forgotten(const std::optional<std::string>& row);
 
 /// Reads a key's integers behind shard and letter, in their order.
 class KeyReader {

@@ -82,6 +82,7 @@ Result<CommandLine> read_command_line(int argc, const char* const* argv) {
     }
     TALLY_TRY_VOID(read_flags(parsed, line.settings));
     TALLY_TRY_VOID(net::parse_address(line.settings.listen));
+    TALLY_TRY_VOID(check_settings(line.settings));
     if (parsed.count("help") != 0) {
       line.print = options.help() + kExamples;
     } else if (parsed.count("version") != 0) {

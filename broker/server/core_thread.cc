@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kEntriesWithLogMax = 2;
 constexpr std::int64_t kWaitMsMax = 1'000;
 constexpr std::int64_t kLastCheckpointMs = 10'000;
+constexpr std::size_t kLossesToldMax = 20;
 
 Now read_clock() { return {system_clock().wall_ms(), system_clock().boot_ms()}; }
 
@@ -59,6 +60,8 @@ void CoreThread::round(CoreMail& mail) {
     core_.checkpoint_done();
     checkpoint_running_ = false;
   }
+  if (mail.base_written) core_.base_written(*mail.base_written);
+  if (mail.base_failed) core_.base_failed();
   if (mail.space) core_.set_space(*mail.space);
   for (CommandBatch& batch : mail.batches) core_.admit(batch.commands, batch.bytes);
   answer_stats(mail.stats);
@@ -91,20 +94,26 @@ void CoreThread::feed_log() {
 }
 
 void CoreThread::feed_index() {
-  std::vector<Load>& loads = core_.effects().loads;
+  Effects& effects = core_.effects();
+  std::vector<Load>& loads = effects.loads;
   const bool checkpoint = !checkpoint_running_ && stop_ == Stop::kNo && core_.checkpoint_due();
-  if (loads.empty() && !checkpoint) return;
+  if (loads.empty() && !checkpoint && !effects.cut) return;
   index_.put([&](IndexMail& mail) {
     std::move(loads.begin(), loads.end(), std::back_inserter(mail.loads));
-    if (checkpoint) mail.checkpoint = core_.take_checkpoint();
+    if (effects.cut) mail.cut = effects.cut;
+    if (!checkpoint) return;
+    mail.base = core_.base_due();
+    mail.checkpoint = core_.take_checkpoint();
   });
   loads.clear();
+  effects.cut.reset();
   checkpoint_running_ |= checkpoint;
 }
 
 void CoreThread::distribute_effects() {
   Effects& effects = core_.effects();
   if (effects.empty()) return;
+  tell(effects.losses);
   TALLY_FAIL_POINT("server.before_answer");
   for (Reply& reply : effects.replies)
     outgoing_[io_thread_of(reply.session)].replies.push_back(std::move(reply));
@@ -127,6 +136,16 @@ void CoreThread::distribute_effects() {
     });
     from.clear();
   }
+}
+
+void CoreThread::tell(const std::vector<Loss>& losses) {
+  for (std::size_t i = 0; i < losses.size() && i < kLossesToldMax; ++i) {
+    spdlog::warn("retention: group {} lost {} messages of topic {} unread", losses[i].group,
+                 losses[i].messages, losses[i].topic);
+  }
+  if (losses.size() <= kLossesToldMax) return;
+  spdlog::warn("retention: so did {} other groups and topics; see tally group show",
+               losses.size() - kLossesToldMax);
 }
 
 void CoreThread::answer_stats(const std::vector<StatsAsked>& asked) {

@@ -47,6 +47,7 @@ class CoreThread {
   void feed_log();
   void feed_index();
   void distribute_effects();
+  static void tell(const std::vector<Loss>& losses);
   void answer_stats(const std::vector<StatsAsked>& asked);
   void pause_or_resume();
   void advance_stop();

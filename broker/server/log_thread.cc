@@ -41,6 +41,7 @@ void LogThread::write(LogMail& mail) {
   counters_.records = counters.records;
   counters_.log_bytes = counters.bytes;
   counters_.rolls = counters.rolls;
+  counters_.log_end = log_.end().value;
   core_.put([&](CoreMail& to) {
     to.durable.insert(to.durable.end(), std::make_move_iterator(mail.entries.begin()),
                       std::make_move_iterator(mail.entries.end()));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "broker/server/core_thread.h"
+#include "broker/server/descriptors.h"
 #include "broker/server/index_thread.h"
 #include "broker/server/io_thread.h"
 #include "broker/server/listener.h"
@@ -56,8 +57,15 @@ Server::State::State(const Settings& settings, const SessionLimits& session_limi
       shard(std::move(opened)),
       reader(shard.log->reader()),
       log_thread(*shard.log, core_mailbox, counters),
-      index_thread(*shard.index, *shard.room, *reader, core_mailbox, counters,
-                   [settings, &files] { condemn_index(settings, ShardId(0), files); }),
+      index_thread({.index = *shard.index,
+                    .room = *shard.room,
+                    .log = *shard.log,
+                    .files = files,
+                    .base_directory = shard.base_directory,
+                    .shard = ShardId(0),
+                    .core = core_mailbox,
+                    .counters = counters,
+                    .condemn = [settings, &files] { condemn_index(settings, ShardId(0), files); }}),
       wiring{.settings = settings,
              .session = session_limits,
              .log_id = shard.log->id(),
@@ -70,6 +78,9 @@ Server::State::State(const Settings& settings, const SessionLimits& session_limi
              .reading_paused = &reading_paused},
       core_thread(*shard.core, core_mailbox, log_thread.mailbox(), index_thread.mailbox(),
                   reading_paused, counters) {
+  counters.bases = shard.bases;
+  counters.log_first = shard.log->first().value;
+  counters.log_end = shard.log->end().value;
   for (unsigned i = 0; i < settings.io_threads; ++i)
     io_threads.push_back(std::make_unique<IoThread>(i, wiring));
   listener = std::make_unique<Listener>(io_threads, connections);
@@ -81,10 +92,12 @@ Server::~Server() { stop(); }
 
 Result<std::unique_ptr<Server>> Server::start(const Settings& settings, const SessionLimits& limits,
                                               store::FileSystem& files) {
+  const std::uint64_t descriptors = raise_descriptor_limit();
   auto inlet = std::make_unique<Inlet>(settings, files);
   TALLY_TRY(Shard shard,
             open_shard(settings, ShardId(0), files,
                        [&space = inlet->space](store::Space now) { space.changed(now); }));
+  warn_of_few_descriptors(descriptors, shard.log->segments(), settings);
   auto state = std::make_unique<State>(settings, limits, std::move(inlet), std::move(shard), files);
   TALLY_TRY_VOID(state->listener->bind(settings.listen));
   const store::Log& log = *state->shard.log;

@@ -7,7 +7,9 @@ namespace tally::broker {
 namespace {
 
 constexpr std::int64_t kHourMs = 3'600'000;
+constexpr std::int64_t kTenYearsMs = 3'650 * 24 * kHourMs;
 constexpr std::int64_t kGiB = 1ll << 30;
+constexpr std::int64_t kRetentionBytesMax = 1ll << 60;
 
 std::string flag_of(std::string_view name) {
   std::string flag(name);
@@ -58,6 +60,11 @@ std::vector<Key> make_keys() {
                          "directory of the log and its index; made when missing"),
       integer<&S::segment_bytes>("storage", "segment_bytes", limits::kSegmentBytesMin, 4 * kGiB,
                                  "size of a log segment"),
+      integer<&C::retention_ms>("storage", "retention_ms", 1, kTenYearsMs,
+                                "how long messages and decisions are kept; at least twice "
+                                "lifetime_ms"),
+      integer<&S::retention_bytes>("storage", "retention_bytes", 0, kRetentionBytesMax,
+                                   "how large the log may become; 0 is 80 % of the disk"),
       integer<&C::first_check_ms>("transactions", "first_check_ms", 1, 24 * kHourMs,
                                   "from PREPARE to the first check-back"),
       integer<&C::check_backoff_max_ms>("transactions", "check_backoff_max_ms", 1, 24 * kHourMs,
@@ -136,6 +143,15 @@ Result<void> set_text(Settings& settings, const Key& key, std::string value,
   }
   key.text(settings) = std::move(value);
   return {};
+}
+
+Result<void> check_settings(const Settings& settings) {
+  const std::int64_t lifetime_ms = settings.core.transaction_lifetime_ms;
+  if (settings.core.retention_ms >= 2 * lifetime_ms) return {};
+  return invalid("retention_ms",
+                 std::to_string(settings.core.retention_ms) + " is less than twice lifetime_ms, " +
+                     std::to_string(lifetime_ms) +
+                     ": a decision has to be known as long as its END may come again");
 }
 
 std::string value_text(Settings& settings, const Key& key) {

@@ -17,11 +17,14 @@ namespace tally::broker {
 /// One I/O thread on two cores or fewer (the core and the log need the rest), else one for every two cores, at most 8.
 std::uint32_t default_io_threads();
 
+inline constexpr std::uint64_t kRetentionDiskPercent = 80;
+
 struct Settings {
   std::string listen = "127.0.0.1:7410";
   std::uint32_t io_threads = default_io_threads();
   std::string data_dir = "./tally-data";
   std::uint64_t segment_bytes = limits::kSegmentBytes;
+  std::uint64_t retention_bytes = 0;  ///< 0: kRetentionDiskPercent of the disk
   std::uint32_t connections_max = limits::kConnectionsMax;
   std::uint32_t window = limits::kWindow;
   std::string log_level = "info";
@@ -56,6 +59,9 @@ Result<void> set_integer(Settings& settings, const Key& key, std::int64_t value,
                          std::string_view where);
 Result<void> set_text(Settings& settings, const Key& key, std::string value,
                       std::string_view where);
+
+/// What no range of a single key says: values that contradict each other.
+Result<void> check_settings(const Settings& settings);
 
 /// The effective values as a file that read_settings_file() accepts.
 std::string to_toml(Settings settings);

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
-#include "protocol/base/check.h"
+#include "broker/core/index_keys.h"
+#include "broker/server/shard_bases.h"
+#include "protocol/base/fail_point.h"
 #include "protocol/base/random.h"
 #include "store/segment.h"
 
@@ -21,6 +23,7 @@ struct Paths {
       : root(settings.data_dir + "/" + std::to_string(shard.value)) {}
   std::string root;
   std::string log = root + "/log";
+  std::string bases = root + "/base";
   std::string index = root + "/index";
   std::string index_room = root + "/index.room";
   std::string condemned = root + "/index.condemned";  ///< exists: the index is not to be trusted
@@ -33,7 +36,32 @@ struct Opening {
   const SpaceChanged& space_changed;
   Paths paths;
   IndexRoom& room;
+  CoreOptions core{};
+  std::optional<store::Log::Look> log{};
+  ShardBases bases{};
+
+  std::unique_ptr<BrokerCore> make_core(LogId log_id) const {
+    return std::make_unique<BrokerCore>(core, shard, log_id);
+  }
 };
+
+/// What is in flight, and every END that is promised, fits into the reserve (store/README.md).
+Result<CoreOptions> core_options(const Settings& settings, store::FileSystem& files) {
+  CoreOptions options = settings.core;
+  options.log_bytes_in_flight_max =
+      std::min(options.log_bytes_in_flight_max, settings.segment_bytes / 4);
+  options.end_bytes_max = settings.segment_bytes;
+  options.retention_bytes = settings.retention_bytes;
+  if (options.retention_bytes != 0) return options;
+  TALLY_TRY(const store::DiskSpace disk, files.disk_space(settings.data_dir));
+  options.retention_bytes = disk.total_bytes / 100 * kRetentionDiskPercent;
+  return options;
+}
+
+Result<void> condemn(store::FileSystem& files, const Paths& paths) {
+  TALLY_TRY_VOID(files.open(paths.condemned, store::FileSystem::Mode::kCreate));
+  return files.sync_directory(paths.root);
+}
 
 /// Nothing when the index has to be rebuilt; `why` says the reason.
 using Attempt = Result<std::optional<Shard>>;
@@ -46,23 +74,25 @@ std::uint64_t index_room_bytes(const Settings& settings) {
   return std::clamp(settings.segment_bytes / 4, kIndexRoomBytesMin, kIndexRoomBytesMax);
 }
 
-store::LogOptions log_options(const Opening& opening) {
-  return {.directory = opening.paths.log,
-          .shard = opening.shard,
-          .segment_bytes = opening.settings.segment_bytes,
-          .new_log_id = random_log_id(),
-          .reserve_bytes = 2 * opening.settings.segment_bytes + kEntryBytesLargest,
-          .keep_free_bytes = index_room_bytes(opening.settings),
-          .space_changed = opening.space_changed};
+/// Before the log takes new messages: they may use up what is free.
+void make_room(IndexRoom& room) {
+  if (const auto made = room.make(); !made)
+    spdlog::error("the room of the index cannot be made: {}", to_string(made.error()));
 }
 
-/// What is in flight, and every END that is promised, fits into the reserve (store/README.md).
-CoreOptions core_options(const Settings& settings) {
-  CoreOptions options = settings.core;
-  options.log_bytes_in_flight_max =
-      std::min(options.log_bytes_in_flight_max, settings.segment_bytes / 4);
-  options.end_bytes_max = settings.segment_bytes;
-  return options;
+store::LogOptions log_options(const Opening& opening) {
+  return {
+      .directory = opening.paths.log,
+      .shard = opening.shard,
+      .segment_bytes = opening.settings.segment_bytes,
+      .new_log_id = random_log_id(),
+      .durable_for_sure = opening.bases.newest(),
+      .reserve_bytes = 2 * opening.settings.segment_bytes + kEntryBytesLargest,
+      .keep_free_bytes = index_room_bytes(opening.settings),
+      .space_changed = [&room = opening.room, told = opening.space_changed](store::Space space) {
+        if (space == store::Space::kEnough) make_room(room);
+        if (told) told(space);
+      }};
 }
 
 /// Does it again with the index's room when the disk is full.
@@ -83,7 +113,7 @@ auto open_index(const Opening& opening) {
 Result<void> check_directories(const Opening& opening) {
   const std::string& root = opening.settings.data_dir;
   for (const std::string& directory :
-       {root, opening.paths.root, opening.paths.log, opening.paths.index}) {
+       {root, opening.paths.root, opening.paths.log, opening.paths.bases, opening.paths.index}) {
     TALLY_TRY(const bool there, opening.files.exists(directory));
     if (!there) continue;
     TALLY_TRY(const store::Volume volume, opening.files.describe(directory));
@@ -126,6 +156,13 @@ Result<void> replay(const Opening& opening, const Shard& shard, const store::Ent
   return {};
 }
 
+/// False for an old copy of an index: it knows decisions that retention made forgotten since.
+Result<bool> forgot_enough(const Opening& opening, const store::IndexStore& index) {
+  TALLY_TRY(const auto row, index.get(keys::prefix(opening.shard, keys::Kind::kForgotten)));
+  const auto forgotten = keys::decode_forgotten(row);
+  return forgotten && (!opening.log || *forgotten >= opening.log->first);
+}
+
 /// Continues behind the newest checkpoint.
 Attempt open_with_index(const Opening& opening, std::string& why) {
   const auto give_up = [&](std::string reason) {
@@ -142,9 +179,10 @@ Attempt open_with_index(const Opening& opening, std::string& why) {
   if (!position && means_rebuild(position.error())) return give_up(position.error().message);
   TALLY_TRY(const auto from, std::move(position));
   if (!from) return give_up("no checkpoint");
+  TALLY_TRY(const bool complete, forgot_enough(opening, *shard.index));
+  if (!complete) return give_up("it is older than the log's first segment");
 
-  shard.core =
-      std::make_unique<BrokerCore>(core_options(opening.settings), opening.shard, from->log);
+  shard.core = opening.make_core(from->log);
   auto restored = shard.core->restore(*shard.index);
   if (!restored && means_rebuild(restored.error())) return give_up(restored.error().message);
   TALLY_TRY_VOID(std::move(restored));
@@ -162,34 +200,78 @@ Attempt open_with_index(const Opening& opening, std::string& why) {
   return std::optional<Shard>(std::move(shard));
 }
 
-/// Begins with an empty index, once the log is known to be readable.
-Result<void> begin_rebuild(const Opening& opening, LogId log, Shard& shard) {
+/// Begins with an index of the base's rows, or an empty one, once the log is known to be readable.
+Result<void> begin_rebuild(const Opening& opening, LogId log, const store::BaseInfo* base,
+                           Shard& shard) {
+  TALLY_TRY(bool condemned, opening.files.exists(opening.paths.condemned));
+  if (base != nullptr && !condemned) {
+    // A process that ends before all rows are there leaves an index that looks whole.
+    TALLY_TRY_VOID(condemn(opening.files, opening.paths));
+    condemned = true;
+  }
   TALLY_TRY_VOID(store::destroy_leveldb_index(opening.files, opening.paths.index));
-  TALLY_TRY(const bool condemned, opening.files.exists(opening.paths.condemned));
-  if (condemned) TALLY_TRY_VOID(opening.files.remove(opening.paths.condemned));
   TALLY_TRY(shard.index, open_index(opening));
-  shard.core = std::make_unique<BrokerCore>(core_options(opening.settings), opening.shard, log);
+  if (base != nullptr) {
+    TALLY_TRY_VOID(with_room(opening, [&] {
+      return restore_base(opening.files, opening.paths.bases, *base, *shard.index);
+    }));
+    TALLY_FAIL_POINT("server.after_restored_base");
+  }
+  if (condemned) TALLY_TRY_VOID(opening.files.remove(opening.paths.condemned));
+  shard.core = opening.make_core(log);
   return shard.core->restore(*shard.index);
 }
 
-Result<Shard> rebuild(const Opening& opening, const std::string& why) {
-  Shard shard;
+/// The log behind the base, or all of it.
+Result<store::Log::Opened> replay_all(const Opening& opening, const store::BaseInfo* base,
+                                      Shard& shard) {
   Result<void> begun;
   store::LogOptions options = log_options(opening);
-  options.identified = [&](LogId log) { begun = begin_rebuild(opening, log, shard); };
-  auto opened = store::Log::open(opening.files, options, store::ReplayFrom{},
-                                 [&](const store::EntryView& entry) -> Result<void> {
-                                   TALLY_TRY_VOID(begun);
-                                   return replay(opening, shard, entry);
-                                 });
+  options.identified = [&](LogId log) { begun = begin_rebuild(opening, log, base, shard); };
+  TALLY_TRY(auto opened, store::Log::open(opening.files, options,
+                                          base != nullptr ? base->position : store::ReplayFrom{},
+                                          [&](const store::EntryView& entry) -> Result<void> {
+                                            TALLY_TRY_VOID(begun);
+                                            return replay(opening, shard, entry);
+                                          }));
+  TALLY_TRY_VOID(begun);
+  if (!opened.report.checkpoint_matched) {
+    return Error(ErrorCode::kDataDamaged, opening.paths.bases + ": the base of LSN " +
+                                              std::to_string(base->position.next.value) +
+                                              " does not match the log: " + opened.report.mismatch);
+  }
+  TALLY_TRY_VOID(shard.core->complete());
+  return opened;
+}
+
+/// Where a rebuild begins; null: with the first entry. A log that still has it needs no base, and no base holds the messages
+/// before it.
+Result<const store::BaseInfo*> needed_base(const Opening& opening) {
+  if (opening.log && opening.log->first == Lsn(0)) {
+    return static_cast<const store::BaseInfo*>(nullptr);
+  }
+  if (opening.bases.oldest_error) return *opening.bases.oldest_error;
+  const store::BaseInfo* base = opening.bases.oldest();
+  if (base != nullptr) {
+    TALLY_TRY_VOID(check_base(opening.files, opening.paths.bases, base->position.next));
+  }
+  return base;
+}
+
+Result<Shard> rebuild(const Opening& opening, const std::string& why) {
+  TALLY_TRY(const store::BaseInfo* base, needed_base(opening));
+  std::string how = "rebuild: " + why;
+  if (base != nullptr) {
+    how += "; base LSN " + std::to_string(base->position.next.value);
+  }
+  Shard shard;
+  auto opened = replay_all(opening, base, shard);
   if (!opened) {
     shard = Shard{};
     TALLY_TRY_VOID(store::destroy_leveldb_index(opening.files, opening.paths.index));
     return std::move(opened).error();
   }
-  TALLY_TRY_VOID(begun);
-  TALLY_CHECK(opened->log != nullptr && shard.core != nullptr);
-  report(opened->report, "rebuild: " + why);
+  report(opened->report, how);
   shard.log = std::move(opened->log);
   return shard;
 }
@@ -211,9 +293,7 @@ std::string_view what_is_lost(const store::Volume& volume) {
 
 void condemn_index(const Settings& settings, ShardId shard, store::FileSystem& files) {
   const Paths paths(settings, shard);
-  auto file = files.open(paths.condemned, store::FileSystem::Mode::kCreate);
-  const auto synced = files.sync_directory(paths.root);
-  if (!file || !synced)
+  if (!condemn(files, paths))
     spdlog::warn("the index could not be marked; remove {} before the next start", paths.index);
 }
 
@@ -221,12 +301,20 @@ Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSys
                          const SpaceChanged& space_changed) {
   const Paths paths(settings, shard);
   auto room = std::make_unique<IndexRoom>(files, paths.index_room, index_room_bytes(settings));
-  const Opening opening{settings, shard, files, space_changed, paths, *room};
-  TALLY_TRY_VOID(files.make_directories(opening.paths.log));
+  Opening opening{.settings = settings,
+                  .shard = shard,
+                  .files = files,
+                  .space_changed = space_changed,
+                  .paths = paths,
+                  .room = *room};
+  TALLY_TRY_VOID(files.make_directories(paths.log));
   TALLY_TRY(auto lock, files.lock(settings.data_dir + "/lock"));
+  TALLY_TRY(opening.core, core_options(settings, files));
   // Opening an index changes its files, so a log that is to be refused is looked at first.
   TALLY_TRY_VOID(check_directories(opening));
-  TALLY_TRY_VOID(store::Log::check(files, log_options(opening)));
+  TALLY_TRY(opening.log, store::Log::check(files, log_options(opening)));
+  TALLY_TRY(opening.bases, find_bases(files, paths.bases, shard, opening.log));
+  if (opening.log) TALLY_TRY_VOID(check_front(paths.log, *opening.log, opening.bases));
   TALLY_TRY(const bool first_start, is_first_start(opening));
   std::string why = "no checkpoint";
   std::optional<Shard> opened;
@@ -236,7 +324,12 @@ Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSys
   if (!opened) {
     TALLY_TRY(opened, rebuild(opening, why));
   }
-  if (opened->log->space() == store::Space::kEnough) TALLY_TRY_VOID(room->make());
+  if (opened->log->space() == store::Space::kEnough) make_room(*room);
+  std::vector<KnownBase> bases;
+  for (const store::BaseInfo& base : opening.bases.readable) bases.push_back(known(base));
+  opened->bases = bases.size();
+  opened->core->bases(std::move(bases));
+  opened->base_directory = paths.bases;
   opened->lock = std::move(lock);
   opened->room = std::move(room);
   return *std::move(opened);

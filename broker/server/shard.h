@@ -1,9 +1,9 @@
 #pragma once
 // Opening the data of one shard: lock, index, log, and the core's state rebuilt from them.
 //
-// DIR/lock, DIR/<shard>/log, DIR/<shard>/index, DIR/<shard>/index.room. An index that is missing, damaged or does not match
-// the log is removed and rebuilt from the beginning of the log. Errors (nothing was changed in the log): DATA_LOCKED,
-// DATA_UNUSABLE, DATA_FORMAT, DATA_DAMAGED, IO_ERROR, DISK_FULL.
+// DIR/lock, DIR/<shard>/log, DIR/<shard>/base, DIR/<shard>/index, DIR/<shard>/index.room. An index that is missing, damaged
+// or does not match the log is removed and rebuilt from the oldest base, or the beginning of the log. Errors (nothing was
+// changed in the log): DATA_LOCKED, DATA_UNUSABLE, DATA_FORMAT, DATA_DAMAGED, IO_ERROR, DISK_FULL.
 
 #include <functional>
 #include <memory>
@@ -24,6 +24,8 @@ struct Shard {
   std::unique_ptr<store::IndexStore> index{};
   std::unique_ptr<store::Log> log{};
   std::unique_ptr<BrokerCore> core{};
+  std::string base_directory{};
+  std::uint64_t bases = 0;
 };
 
 /// What Tally's promises lose on such a volume, as a clause; empty: nothing.

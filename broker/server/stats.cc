@@ -50,6 +50,14 @@ StatsResponse collect_stats(const Counters& counters, const BrokerCore::Counters
   put("log_rolls", read(counters.rolls));
   put("space", read(counters.space));
   put("space_low_ms", space_low_ms(counters));
+  const std::uint64_t first = read(counters.log_first), keep_from = read(counters.cut_keep_from);
+  put("log_first_lsn", first);
+  put("log_end_lsn", read(counters.log_end));
+  put("horizon_lsn", core.horizon);
+  put("retention_lag_bytes", keep_from > first ? keep_from - first : 0);
+  put("retention_clock_behind_ms", core.retention_clock_behind_ms);
+  put("bases", read(counters.bases));
+  put("bases_unreadable", core.bases_unreadable);
   put("checkpoints", read(counters.checkpoints));
   put("index_loads", read(counters.loads));
   put("sends", core.sends);
@@ -63,6 +71,8 @@ StatsResponse collect_stats(const Counters& counters, const BrokerCore::Counters
   put("checks_sent", core.checks_sent);
   put("checks_delivered", core.checks_delivered);
   put("overloaded", core.overloaded);
+  put("disk_full", core.disk_full);
+  put("lost", core.lost);
   put("pending", core.pending);
   put("parked", core.parked);
   return stats;

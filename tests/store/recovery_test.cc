@@ -316,8 +316,7 @@ TEST_CASE("a missing segment is refused") {
   }
   SECTION("at the beginning") {
     REQUIRE(fixture.files->remove(fixture.segment_path(fixture.bases[0])));
-    CHECK(fixture.refused_with("earlier segments, from LSN 0 on, are missing") ==
-          ErrorCode::kDataDamaged);
+    CHECK(fixture.refused_with("are missing") == ErrorCode::kDataDamaged);
   }
 }
 

@@ -69,8 +69,8 @@ Result<ShardId> LogInspection::read_shard() const {
 
 Result<store::Examined> LogInspection::examine(const store::Segments& segments) {
   const store::ExamineOptions options{
-      .from = {},
       .all_blocks = true,
+      .from_first = true,
       .visit = [this](const store::Segment& segment, const store::CheckedEntry& entry) {
         return visit(segment, entry);
       }};
@@ -85,7 +85,7 @@ Result<store::Examined> LogInspection::examine(const store::Segments& segments) 
 Result<store::Examined> LogInspection::examine_again(const store::Segments& segments,
                                                      Error first) const {
   for (int look = 0; look < kLooksMax; ++look) {
-    auto examined = store::examine_log(segments, {.from = {}, .all_blocks = true, .visit = {}});
+    auto examined = store::examine_log(segments, {.all_blocks = true, .from_first = true});
     if (examined || examined.error() == first) return examined;
     first = examined.error();
   }
