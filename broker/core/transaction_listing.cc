@@ -83,8 +83,11 @@ void TransactionDesk::admit_list(const Waiter& waiter, ListTransactionsRequest&&
   listing->request = std::move(request);
   const auto scan = [&](keys::Kind kind, StoredPairs Listing::*to) {
     ++listing->scans;
-    std::string from = keys::transaction(context_.shard, kind, listing->request.after);
-    if (!listing->request.after.empty()) from.push_back('\0');
+    std::string from = keys::prefix(context_.shard, kind);
+    if (const std::string& after = listing->request.after; !after.empty()) {
+      from = keys::transaction(context_.shard, kind, after);
+      from.push_back('\0');  // the first key behind it
+    }
     context_.loads.scan(std::move(from), keys::prefix_end(context_.shard, kind), listing->limit + 1,
                         [this, listing, to](StoredPairs&& found) {
                           (*listing).*to = std::move(found);

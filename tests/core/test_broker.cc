@@ -22,6 +22,7 @@ void TestBroker::start() {
   std::vector<KnownBase> known;
   for (const auto& [lsn, base] : bases_) known.push_back(base.known);
   core_->bases(std::move(known));
+  core_->set_space(first_space);
   const bool any = !log_.empty();
   core_->serve(now_, any ? log_.back().header.index : EntryIndex{},
                any ? log_.back().header.end() : Lsn{}, any ? log_.back().header.time_ms : 0);

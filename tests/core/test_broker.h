@@ -120,6 +120,8 @@ class TestBroker {
   void damage_newest_base() { bases_.rbegin()->second.rows.clear(); }
   /// Deliveries whose message the log no longer had.
   std::uint64_t unreadable() const { return unreadable_; }
+  /// What a started core is told of the disk.
+  store::Space first_space = store::Space::kEnough;
   /// Bases are not written.
   bool bases_fail = false;
   /// Rows of decisions of before the horizon stay in the index.
