@@ -5,6 +5,7 @@
 namespace tally::broker {
 
 Result<void> IndexRoom::make() {
+  const std::lock_guard lock(mutex_);
   TALLY_TRY(const bool exists, files_.exists(path_));
   if (exists) return {};
   const std::string directory = path_.substr(0, path_.rfind('/'));
@@ -18,6 +19,7 @@ Result<void> IndexRoom::make() {
 }
 
 Result<bool> IndexRoom::give() {
+  const std::lock_guard lock(mutex_);
   TALLY_TRY(const bool given, remove());
   if (given) spdlog::warn("the disk is full: the index is given its room");
   return given;

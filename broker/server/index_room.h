@@ -2,9 +2,11 @@
 // A file that keeps room for the index: it is removed when the index finds the disk full, so that checkpoints, and the next
 // start, can go on while the log uses its reserve.
 //
-// Owned by the shard; one thread at a time (the start, then the index thread). Errors: IO_ERROR.
+// Owned by the shard. Thread-safe: the index thread gives and makes it, the log's own thread makes it when there is space
+// again. Errors: IO_ERROR.
 
 #include <cstdint>
+#include <mutex>
 #include <string>
 
 #include "store/file_system.h"
@@ -27,6 +29,7 @@ class IndexRoom {
   store::FileSystem& files_;
   const std::string path_;
   const std::uint64_t bytes_;
+  std::mutex mutex_{};
 };
 
 }  // namespace tally::broker

@@ -205,7 +205,7 @@ void IndexThread::checkpoint_written() {
       broker::read(with_.counters.space) == static_cast<std::uint64_t>(store::Space::kEnough);
   if (!enough) return;
   if (const auto made = with_.room.make(); !made)
-    die_of_disk("the room of the index cannot be made", made.error());
+    spdlog::error("the room of the index cannot be made: {}", to_string(made.error()));
 }
 
 // --- bases and cuts ---

@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::size_t kWriteBufferBytes = 4u << 20;
 constexpr std::size_t kCacheBytes = 8u << 20;
-constexpr std::uint64_t kReopenBytes = 2 * kWriteBufferBytes;  // the log that is read and its table
+constexpr std::uint64_t kReopenBytes =
+    kWriteBufferBytes + (1u << 20);  // a table and its neighbours
 constexpr int kOpenFilesMax = 256;
 constexpr int kFilterBitsPerKey = 10;
 

@@ -100,18 +100,38 @@ TEST_CASE("a new broker without room for its reserve makes nothing") {
   CHECK_FALSE(files.exists("/data/0/index").value());
 }
 
-TEST_CASE("a broker on a full disk says so, and when the disk has room again") {
+TEST_CASE("a broker on a full disk ends what was begun, also after a restart, and comes back") {
   MemoryFileSystem files;
   TestBroker broker({}, {}, files);
+  std::vector<Handle> handles;
+  std::uint64_t sent = 0;
+  {
+    GreetedClient client(broker);
+    create_topic(client, "t");
+    for (const char* id : {"first", "second"})
+      handles.push_back(client.get<PrepareResponse>(prepare_for("t", id), block_of(id)).handle);
+    const auto disk = files.disk_space(broker.folder.path());
+    files.set_capacity(disk->total_bytes - disk->free_bytes);
+    const std::string block = block_of(std::string(30'000, 'x'));
+    ErrorCode error = ErrorCode::kOk;
+    while ((error = client.error_of(send_to("t"), block)) == ErrorCode::kOk) ++sent;
+    CHECK(error == ErrorCode::kDiskFull);
+    CHECK(stat(client, "space") == 1);
+    CHECK(client.error_of(prepare_for("t", "third"), block) == ErrorCode::kDiskFull);
+    client.get<EndResponse>(end_of("first", Decision::kCommit, handles[0]));
+  }
+  broker.restart();
   GreetedClient client(broker);
-  create_topic(client, "t");
-  const auto disk = files.disk_space(broker.folder.path());
-  files.set_capacity(disk->total_bytes - disk->free_bytes);
-  const std::string block = block_of(std::string(30'000, 'x'));
-  while (stat(client, "space") == 0) static_cast<void>(client.error_of(send_to("t"), block));
-  files.set_capacity(disk->total_bytes);
+  CHECK(stat(client, "space") == 1);
+  CHECK(client.error_of(send_to("t"), block_of("no")) == ErrorCode::kDiskFull);
+  client.get<EndResponse>(end_of("second", Decision::kCommit, handles[1]));
+  files.set_capacity(UINT64_MAX);
   while (stat(client, "space") != 0) std::this_thread::yield();
   CHECK(stat(client, "space_low_ms") > 0);
+  client.get<SendResponse>(send_to("t"), block_of("yes"));
+  ListTopicsRequest list;
+  list.name = "t";
+  CHECK(client.get<ListTopicsResponse>(list).topics[0].queues[0].next.value == sent + 3);
 }
 
 }  // namespace tally::testing
