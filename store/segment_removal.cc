@@ -27,15 +27,7 @@ Result<SegmentRemoval::Next> SegmentRemoval::step(Lsn keep_from) {
       stage_ = Stage::kOut;
       return Next::kStep;
     case Stage::kOut:
-      // Nobody else can get hold of it any more.
-      if (segment_.use_count() > 1) return Next::kWait;
-      std::atomic_thread_fence(std::memory_order_acquire);
-      file_bytes_ = segment_->file_bytes;
-      bytes_removed_ += file_bytes_;
-      segment_.reset();
-      stage_ = path_.empty() ? Stage::kNone : Stage::kShrinking;
-      if (!path_.empty()) TALLY_TRY(file_, files_.open(path_, FileSystem::Mode::kReadWrite));
-      return Next::kStep;
+      return open_gone();
     case Stage::kShrinking:
       return shrink();
   }
@@ -55,6 +47,20 @@ Result<SegmentRemoval::Next> SegmentRemoval::rename_first(Lsn keep_from) {
   TALLY_TRY_VOID(std::move(renamed));
   TALLY_FAIL_POINT("trim.after_rename");
   stage_ = Stage::kRenamed;
+  return Next::kStep;
+}
+
+Result<SegmentRemoval::Next> SegmentRemoval::open_gone() {
+  // Nobody else can get hold of it any more.
+  if (segment_.use_count() > 1) return Next::kWait;
+  std::atomic_thread_fence(std::memory_order_acquire);
+  file_bytes_ = segment_->file_bytes;
+  bytes_removed_ += file_bytes_;
+  segment_.reset();
+  stage_ = Stage::kNone;
+  if (path_.empty()) return Next::kStep;
+  TALLY_TRY(file_, files_.open(path_, FileSystem::Mode::kReadWrite));
+  stage_ = Stage::kShrinking;
   return Next::kStep;
 }
 

@@ -35,6 +35,7 @@ class SegmentRemoval {
   enum class Stage : std::uint8_t { kNone, kRenamed, kOut, kShrinking };
 
   Result<Next> rename_first(Lsn keep_from);
+  Result<Next> open_gone();
   Result<Next> shrink();
 
   FileSystem& files_;

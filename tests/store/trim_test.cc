@@ -125,6 +125,14 @@ TEST_CASE("a large file shrinks before it is unlinked") {
   CHECK(fixture.log->segments() == 1);
 }
 
+TEST_CASE("a directory without room for a new name does not keep segments") {
+  Trimmed fixture;
+  fixture.files->inject({.number = fixture.files->operations(), .code = ErrorCode::kDiskFull});
+  CHECK(fixture.remove_before(fixture.bases[2]).value() == Next::kDone);
+  CHECK(fixture.names() ==
+        std::vector{segment_name(fixture.bases[2]), segment_name(fixture.bases[3])});
+}
+
 TEST_CASE("a log that begins later opens from a checkpoint that it still holds") {
   Trimmed fixture;
   REQUIRE(fixture.remove_before(fixture.bases[2]));
