@@ -75,7 +75,7 @@ SegmentPreparer::Made SegmentPreparer::make_reserve(std::uint64_t keep_free) con
                                                               : FileSystem::Mode::kCreate));
   const auto fill = [&]() -> Result<void> {
     TALLY_TRY(const std::uint64_t has, file->size());
-    TALLY_TRY_VOID(check_room(kReserveName, bytes - std::min(bytes, has) + keep_free));
+    if (has < bytes) TALLY_TRY_VOID(check_room(kReserveName, bytes - has + keep_free));
     TALLY_TRY_VOID(file->allocate(bytes));
     TALLY_TRY_VOID(file->sync());
     return files_.sync_directory(options_.directory);

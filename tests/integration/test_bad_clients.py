@@ -103,7 +103,7 @@ class BadClients(unittest.TestCase):
         self.assert_refused_and_closed(HELLO_REQUIRED, frame(PING, 1), hello=False)
 
     def test_unknown_kinds_are_answered_and_the_connection_goes_on(self):
-        for kind in (0, 4, 37, 41, 99, 255):  # 41: Check, which only the broker asks
+        for kind in (0, 4, 38, 41, 99, 255):  # 41: Check, which only the broker asks
             self.assert_refused_and_goes_on(UNKNOWN_REQUEST, frame(kind, 5, [(1, "good")]))
 
     def test_a_header_that_does_not_decode_is_answered_and_the_connection_goes_on(self):

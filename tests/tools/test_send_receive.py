@@ -181,14 +181,15 @@ class Receive(WithTopic):
             self.assertEqual(queue["unsettled"], 10 - queue["floor"] - queue["settled_above_floor"])
         listed = self.broker.table("group", "list")
         self.assertEqual([line.split() for line in listed.out.splitlines()],
-                         [["GROUP", "TOPICS", "UNSETTLED", "RETRYING", "DEAD"],
-                          ["one", "1", "25", "0", "0"], ["two", "1", "40", "0", "0"]])
+                         [["GROUP", "TOPICS", "UNSETTLED", "RETRYING", "DEAD", "LOST"],
+                          ["one", "1", "25", "0", "0", "0"], ["two", "1", "40", "0", "0", "0"]])
         title, *table = self.broker.table("group", "show", "one").out.splitlines()
         self.assertEqual(title, "group one")
         self.assertEqual([line.split() for line in table],
-                         [["TOPIC", "QUEUE", "FLOOR", "NEXT", "UNSETTLED", "RETRYING", "DEAD"]] +
+                         [["TOPIC", "QUEUE", "FLOOR", "NEXT", "UNSETTLED", "RETRYING", "DEAD",
+                           "LOST"]] +
                          [["t", str(queue["queue"]), str(queue["floor"]), "10",
-                           str(queue["unsettled"]), "0", "0"] for queue in one["queues"]])
+                           str(queue["unsettled"]), "0", "0", "0"] for queue in one["queues"]])
 
     def test_messages_in_a_table(self):
         self.send("--key", "k", "--body", "the body")

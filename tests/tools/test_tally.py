@@ -38,7 +38,7 @@ class Topics(WithBroker):
         self.assert_table(["topic orders with 4 queues"], "topic", "create", "orders")
         created, = self.broker.ok("topic", "create", "events", "--queues", 2)
         self.assertGreater(created.pop("uid"), 0)
-        self.assertEqual(created, {"topic": "events",
+        self.assertEqual(created, {"topic": "events", "retention_ms": 0,
                                    "queues": [{"queue": 0, "first": 0, "next": 0},
                                               {"queue": 1, "first": 0, "next": 0}]})
         for number in range(3):
@@ -178,7 +178,7 @@ class WithoutBroker(unittest.TestCase):
         overview = tally("--help")
         self.assertEqual((overview.code, overview.err), (0, ""))
         self.assertIn("Examples:", overview.out)
-        listed = re.findall(r"^  ((?:topic|group|txn|bench) \w+|send|receive)\b", overview.out,
+        listed = re.findall(r"^  ((?:topic|group|producer-group|txn|bench) \w+|send|receive|stats)\b", overview.out,
                             re.MULTILINE)
         self.assertEqual(listed, list(COMMANDS))
         for command in COMMANDS:

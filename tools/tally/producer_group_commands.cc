@@ -89,7 +89,8 @@ int list(const Invocation& invocation) {
 std::vector<Command> producer_group_commands() {
   return {
       {"producer-group set", "NAME",
-       "Sets how transactions of a producer group are checked; what is left out follows topic and broker.",
+       "Sets how transactions of a producer group are checked; what is left out follows topic and "
+       "broker.",
        "tally producer-group set shop --first-check 5s --budget 10 --on-budget park",
        [](cxxopts::OptionAdder& add) {
          add("first-check", "from prepare to the first check", cxxopts::value<std::string>(),

@@ -23,9 +23,8 @@ int manage(const Invocation& invocation, TransactionAction action) {
   }
   const std::string checkers =
       answer->checkers == 0 ? ", nobody is connected who could answer a check" : "";
-  const std::string next = answer->next_check_at_ms == 0
-                               ? ""
-                               : ", next check " + time_text(answer->next_check_at_ms);
+  const std::string next =
+      answer->next_check_at_ms == 0 ? "" : ", next check " + time_text(answer->next_check_at_ms);
   std::printf("%s %s%s%s\n", request.transaction.c_str(), std::string(name(answer->state)).c_str(),
               next.c_str(), checkers.c_str());
   return kExitOk;
@@ -45,10 +44,12 @@ std::vector<Command> transaction_admin() {
        "tally txn check order-42",
        {},
        [](const Invocation& invocation) { return manage(invocation, TransactionAction::kCheck); }},
-      {"txn park", "ID", "Stops the checks of a transaction; it stays until it is ended or resumed.",
+      {"txn park", "ID",
+       "Stops the checks of a transaction; it stays until it is ended or resumed.",
        "tally txn park order-42 --reason 'database is being restored'", reason_option,
        [](const Invocation& invocation) { return manage(invocation, TransactionAction::kPark); }},
-      {"txn resume", "ID", "Asks a parked transaction's producer group again, from the first check.",
+      {"txn resume", "ID",
+       "Asks a parked transaction's producer group again, from the first check.",
        "tally txn resume order-42 --reason 'database is back'", reason_option,
        [](const Invocation& invocation) { return manage(invocation, TransactionAction::kResume); }},
   };
