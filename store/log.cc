@@ -6,6 +6,7 @@
 #include "protocol/base/check.h"
 #include "protocol/base/fail_point.h"
 #include "protocol/base/random.h"
+#include "protocol/base/seeded_bug.h"
 #include "store/entry_walk.h"
 #include "store/log_reader.h"
 #include "store/recovery.h"
@@ -187,7 +188,9 @@ Result<void> Log::State::flush() {
   }
   TALLY_TRY_VOID(as_disk_failure(tail->file->write(begin, pending.pieces())));
   TALLY_FAIL_POINT("log.write.before_sync");
-  TALLY_TRY_VOID(as_disk_failure(tail->file->sync()));
+  if (!TALLY_SEEDED_BUG("acknowledge_before_sync")) {
+    TALLY_TRY_VOID(as_disk_failure(tail->file->sync()));
+  }
   TALLY_FAIL_POINT("log.write.after_sync");
   ++counters.syncs;
   reader->set_durable(end);

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Builds and runs the suites of `tools/dev test` and `tools/dev verify`.
+"""Builds and runs the suites of `tools/dev` test, verify, night and faults.
 
-A line for each suite says how long it took; the last line is "N passed, N failed", which counts
-single test cases. A suite that cannot run says SKIPPED and why. Exits 1 when something failed.
+A line for each suite says how long it took, one for each stage how much of its budget it used; the
+last line is "N passed, N failed", which counts single test cases. A suite that cannot run says
+SKIPPED and why. Exits 1 when something failed.
 """
 
+import argparse
 import dataclasses
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,13 +20,36 @@ import xml.etree.ElementTree as xml
 
 TREE = pathlib.Path(__file__).resolve().parent.parent
 FUZZ_SECONDS = 20
+SKIPPED = 77  # a suite's exit code
+HUNG = 5  # a long form that takes so many times its budget is ended
 # Where a sanitizer is worth its time: memory everywhere, races where there are threads.
 ASAN_TESTS = (
     "^(test_(base|wire|net|format|store|core|server|producer|consumer|integration)"
     "|(integration|tools)_.*)$")
+FAULT_TESTS = "^faults_"
 TSAN_PROGRAMS = ["test_net", "test_server", "test_producer", "test_consumer"]
-# "5 states × 13 events = 65 rows", "754 states, 0 violations", "20 kills, 9 acknowledged, 0 lost …"
-FIGURES = re.compile(r"^.*\d+ (?:states × .* rows|states, \d+ violations|(?:kills|cycles), .*)$", re.MULTILINE)
+# "5 states × 13 events = 65 rows", "754 states, 0 violations", "60 cuts, 9 acknowledged, 0 lost …"
+FIGURES = re.compile(
+    r"^.*\b\d[\d,]* (?:states × .* rows|states, \d+ violations"
+    r"|(?:kills|cuts|lives|corruptions|faults|cycles|seeds|seeded bugs)\b.*)$", re.MULTILINE)
+
+
+@dataclasses.dataclass
+class LongForm:
+    """A program of the release tree that takes how much it has to do; no sanitizer would add to it."""
+    name: str
+    minutes: float  # its budget
+    size: int       # `tools/dev night` multiplies both
+    command: str    # {} stands for the size
+
+
+LONG_FORMS = [
+    LongForm("S7 failing syncs", 1, 3, "tests/faults/test_failing_sync.py --cycles {}"),
+    LongForm("S5 power cuts", 4, 60, "cut_power --cuts {}"),
+    LongForm("S5 with a seeded bug", 1, 12,
+             "cut_power --cuts {} --seeded-bug acknowledge_before_sync"),
+    LongForm("S6 kills", 3, 200, "kill_broker --kills {}"),
+]
 
 
 @dataclasses.dataclass
@@ -46,6 +72,16 @@ def timed(outcome, started):
     outcome.seconds = time.monotonic() - started
     print(outcome, flush=True)
     return outcome
+
+
+def stage(name, minutes, run):
+    """The outcomes of `run`, after a line that says how much of its budget it used."""
+    started = time.monotonic()
+    outcomes = run()
+    used = (time.monotonic() - started) / 60
+    over = ", OVER ITS BUDGET" if used > minutes else ""
+    print(f"{name}: used {used:.1f} of {minutes:g} minutes{over}", flush=True)
+    return outcomes
 
 
 def build(preset, targets=()):
@@ -109,14 +145,46 @@ def build_and_test(preset, select=".", targets=()):
     return [built] if built.failed else [built, *run_tests(preset, select)]
 
 
-def fuzz(program):
+def run_long(form, factor):
+    started = time.monotonic()
+    name, *arguments = shlex.split(form.command.format(form.size * factor))
+    program = [sys.executable, name] if name.endswith(".py") else [f"build/release/bin/{name}"]
+    outcome = Outcome(form.name)
+    try:
+        run = subprocess.run([*program, *arguments], cwd=TREE, check=False, text=True,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
+                             env=os.environ | {"TALLY_BIN": str(TREE / "build/release/bin")},
+                             timeout=HUNG * form.minutes * factor * 60)
+        output, code = run.stdout, run.returncode
+    except subprocess.TimeoutExpired as hung:
+        output, code = (hung.stdout or b"").decode(errors="replace") + "it hangs", 1
+    if code == SKIPPED:
+        outcome.skipped = ", ".join(re.findall(r"SKIPPED:? *(.*)", output))
+    else:
+        outcome.passed, outcome.failed = count_cases(output, code == 0)
+        outcome.figures = FIGURES.findall(output)
+    if outcome.failed:
+        print(output[-20000:])
+    return timed(outcome, started)
+
+
+def run_long_forms(factor=1):
+    built = build("release")
+    if built.failed:
+        return [built]
+    return [built, *(outcome for form in LONG_FORMS
+                     for outcome in stage(form.name, form.minutes * factor,
+                                          lambda form=form: [run_long(form, factor)]))]
+
+
+def fuzz(program, seconds):
     """New inputs go to a temporary folder; an input that crashes stays in build/fuzz."""
     started = time.monotonic()
     corpus = TREE / "tests/fuzz/corpus" / program.name.removeprefix("fuzz_")
     with tempfile.TemporaryDirectory() as found:
         inputs = [found, *([str(corpus)] if corpus.is_dir() else [])]
         run = subprocess.run(
-            [program, f"-max_total_time={FUZZ_SECONDS}", "-timeout=10", "-rss_limit_mb=2048",
+            [program, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=2048",
              "-print_final_stats=1", f"-artifact_prefix={TREE}/build/fuzz/", *inputs],
             capture_output=True, text=True, errors="replace", check=False)
     if run.returncode:
@@ -127,25 +195,48 @@ def fuzz(program):
     return timed(Outcome(name, int(run.returncode == 0), int(run.returncode != 0)), started)
 
 
-def build_and_fuzz():
+def build_and_fuzz(factor=1):
     built = build("fuzz")
     if built.failed:
         return [built]
     programs = sorted((TREE / "build/fuzz/bin").glob("fuzz_*"))
     if not programs:
         return [built, Outcome("fuzz", skipped="there is no fuzz target")]
-    return [built, *map(fuzz, programs)]
+    return [built, *(fuzz(program, FUZZ_SECONDS * factor) for program in programs)]
+
+
+def test():
+    return stage("test", 10, lambda: build_and_test("release"))
+
+
+def verify():
+    return [*stage("asan", 20, lambda: build_and_test("asan", ASAN_TESTS)),
+            *stage("tsan", 10, lambda: build_and_test(
+                "tsan", f"^({'|'.join(TSAN_PROGRAMS)})$", TSAN_PROGRAMS)),
+            *stage("fuzz", 6, build_and_fuzz),
+            *run_long_forms()]
+
+
+def night(factor):
+    return [*stage("fuzz", 6 * factor, lambda: build_and_fuzz(factor)), *run_long_forms(factor)]
+
+
+def faults():
+    return build_and_test("release", FAULT_TESTS)
 
 
 def main():
-    if sys.argv[1:] == ["test"]:
-        outcomes = build_and_test("release")
-    elif sys.argv[1:] == ["verify"]:
-        outcomes = [*build_and_test("asan", ASAN_TESTS),
-                    *build_and_test("tsan", f"^({'|'.join(TSAN_PROGRAMS)})$", TSAN_PROGRAMS),
-                    *build_and_fuzz()]
-    else:
-        sys.exit("usage: tools/suites.py test|verify")
+    parser = argparse.ArgumentParser(prog="tools/dev")
+    commands = parser.add_subparsers(required=True)
+    for command in (test, verify, faults):
+        commands.add_parser(command.__name__).set_defaults(run=lambda _, run=command: run())
+    nightly = commands.add_parser(night.__name__)
+    nightly.add_argument("--factor", type=int, default=10,
+                         help="how many times as much as verify (default 10)")
+    nightly.set_defaults(run=lambda arguments: night(arguments.factor))
+    arguments = parser.parse_args()
+
+    outcomes = arguments.run(arguments)
     print()
     for outcome in outcomes:
         print(outcome)

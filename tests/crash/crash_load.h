@@ -1,10 +1,12 @@
 #pragma once
-// The load during which a broker is killed: pipelined sends and transactions of one client, noted in the oracle.
+// The load during which a broker crashes: pipelined sends, transactions and settles of one client,
+// noted in the oracle. What a busy broker refuses is sent again as another message.
 
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <string>
 
@@ -15,36 +17,39 @@ namespace tally::test {
 
 class CrashLoad {
  public:
-  struct Options {
-    std::string broker{};
-    std::string topic{};
-    std::size_t body_bytes = 0;
-    std::uint32_t sends_in_flight = 64;
-    std::uint32_t transactions_in_flight = 32;
-    std::uint64_t seed = 0;
-  };
-  /// Begins at once; goes on until the broker is gone. The oracle is used on the client's network thread meanwhile.
-  CrashLoad(Options options, CrashOracle& oracle);
-  /// Ends the client; afterwards the oracle is the caller's again.
+  static constexpr const char* kTopic = "crash";
+  static constexpr const char* kProducerGroup = "crash";
+  static constexpr const char* kConsumerGroup = "load";
+
+  /// Begins at once, the topic's creation first; goes on until the broker is gone.
+  CrashLoad(const std::string& broker, std::uint64_t seed, CrashOracle& oracle);
+  /// Ends the client.
   ~CrashLoad();
 
-  /// Waits until so many were acknowledged, or the broker is gone. False: it was gone before.
+  /// Waits until so many more were acknowledged, or the broker is gone. False: it is gone. Throws
+  /// Exception when it refused a request.
   bool wait_for(std::uint64_t sends, std::uint64_t transactions);
+  /// True when the broker is gone before so much time has passed. Throws as wait_for().
+  bool gone_within(int timeout_ms);
 
  private:
+  void begin();
   void send();
   void prepare();
   void end(CrashOracle::Number number, Decision decision, const Handle& handle);
+  void receive();
+  void settle(const ReceiveResponse& received, std::string_view blocks);
+  /// True: the broker is too busy for the message.
+  bool refused(const Result<net::Answer>& answer, CrashOracle::Number number);
   void count(std::uint64_t& counter);
-  void broker_gone();
+  void failed(const Error& error);
 
-  const Options options_;
   CrashOracle& oracle_;
   std::mt19937_64 random_;  // the network thread's
-  bool gone_ =
-      false;  // guarded by mutex_; read without it on the network thread, which alone writes it
-  std::mutex mutex_;
-  std::condition_variable changed_;
+  std::mutex mutex_{};
+  std::condition_variable changed_{};
+  bool gone_ = false;  // written by the network thread alone, which reads it without the mutex
+  std::optional<Error> refused_{};
   std::uint64_t sends_ = 0, transactions_ = 0;
   std::unique_ptr<net::Client> client_;  // last: its callbacks use the rest until it is gone
 };

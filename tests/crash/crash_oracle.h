@@ -1,14 +1,23 @@
 #pragma once
-// What a client knows it was promised, kept outside of the broker, and the comparison with what consumers see.
+// What clients were promised, kept outside of the broker, and the comparison with what it shows
+// after a crash.
+//
+// Operation: a load notes what it asks for and what was acknowledged; close_books() is called right
+// before power is cut, because a sync that waits at that moment may still return success. After the
+// restart everything that is delivered is noted, too, and verdict() counts what does not fit.
+// Concurrency: thread-safe. Limits: memory grows with the number of messages, not with their size.
 
 #include <cstdint>
 #include <map>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tally/error.hpp>
-#include <tally/ids.hpp>
-#include <unordered_map>
 #include <vector>
+
+#include "protocol/base/requests.h"
+#include "store/entry.h"
 
 namespace tally::test {
 
@@ -17,52 +26,84 @@ class CrashOracle {
  public:
   using Number = std::uint64_t;
 
-  Number begin_send(std::size_t body_bytes);
-  void send_acknowledged(Number number, QueueId queue, Offset offset);
+  explicit CrashOracle(std::size_t body_bytes) : body_bytes_(body_bytes) {}
 
-  Number begin_transaction(std::size_t body_bytes, Decision decision);
-  void prepare_acknowledged(Number number) { messages_.at(number).prepared = true; }
-  void end_asked(Number number) { messages_.at(number).end_asked = true; }
-  void end_acknowledged(Number number) { messages_.at(number).end_acknowledged = true; }
-
-  const std::string& body(Number number) const { return messages_.at(number).body; }
+  std::string body(Number number) const;
   static std::string transaction_id(Number number) { return "t" + std::to_string(number); }
 
-  /// A consumer of the final drain was given this.
-  void delivered(std::string_view body, QueueId queue, Offset offset);
+  Number begin_send();
+  void send_acknowledged(Number number, const SendResponse& sent);
 
-  struct Verdict {
-    std::uint64_t acknowledged = 0;
-    std::uint64_t lost = 0;
-    std::uint64_t invented =
-        0;  ///< never sent, rolled back, never ended, delivered twice, or moved to another offset
-  };
-  Verdict compare() const;
+  Number begin_transaction(Decision decision);
+  void half_acknowledged(Number number, const Handle& handle);
+  /// A send or half was refused with a definite error: it must never appear.
+  void refused(Number number);
+  void end_asked(Number number);
+  void end_acknowledged(Number number);
+
+  /// The load's own group was given this: the number of the message, or nothing when it is none of
+  /// ours.
+  std::optional<Number> consumed(std::string_view body, const DeliveryHeader& delivery);
+  void settle_acknowledged(Number number, std::uint32_t attempt, SettleAction action,
+                           EntryIndex applied);
+
+  /// From now on nothing counts as acknowledged.
+  void close_books();
+  void open_books();
+  /// Whether the entry holds anything that was acknowledged, or stands before such an entry.
+  bool promised(const store::EntryView& entry) const;
+
+  /// A group that reads everything once was given this.
+  void audited(std::string_view body, const DeliveryHeader& delivery);
 
   struct Transaction {
+    Number number = 0;
     std::string id{};
     Decision decision{};
+    bool end_asked = false, end_acknowledged = false;
   };
-  /// Transactions whose END was acknowledged: ending them again must say the same.
-  std::vector<Transaction> decided() const;
+  /// Those whose half was acknowledged.
+  std::vector<Transaction> transactions() const;
+
+  /// Also for what only the caller can see, such as a decision that changed.
+  void lost(std::string what);
+  void invented(std::string what);
+
+  struct Verdict {
+    std::uint64_t acknowledged = 0;  ///< sends, halves, ENDs and settles
+    std::uint64_t lost = 0;      ///< acknowledged and not there, or a settled message granted again
+    std::uint64_t invented = 0;  ///< never sent, not committed, given twice, or moved
+    std::vector<std::string> examples{};
+  };
+  /// After the load's group and an auditing group have read everything.
+  Verdict verdict() const;
 
  private:
-  struct Sent {
-    std::string body{};
+  struct Message {
     bool transactional = false;
-    bool send_acknowledged = false;
+    bool sent = false;  ///< the send was acknowledged
+    Lsn lsn{};          ///< known once the send or the half was acknowledged
     QueueId queue{};
     Offset offset{};
     Decision decision{};
-    bool prepared = false, end_asked = false, end_acknowledged = false;
-    std::uint64_t deliveries = 0;
-    bool moved = false;
+    bool half = false, end_asked = false, end_acknowledged = false;
+    bool consumed = false, settled = false;
+    std::uint32_t attempt_least = 1;
+    std::uint32_t audits = 0;
   };
-  Number add(std::size_t body_bytes, Sent sent);
+  Number add(Message message);
+  Message* find(std::string_view body, const DeliveryHeader& delivery);
+  void note(std::string what);
 
-  std::unordered_map<Number, Sent> messages_{};
+  const std::size_t body_bytes_;
+  mutable std::mutex mutex_{};  // guards the rest
+  bool open_ = true;
+  std::map<Number, Message> messages_{};
   Number next_ = 1;
-  std::uint64_t strangers_ = 0;
+  std::uint64_t acknowledged_ = 0, lost_ = 0, invented_ = 0;
+  Lsn lsn_newest_{};             ///< of all acknowledged messages
+  EntryIndex applied_newest_{};  ///< of all acknowledged settles
+  std::vector<std::string> examples_{};
 };
 
 }  // namespace tally::test

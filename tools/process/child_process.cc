@@ -1,6 +1,7 @@
 #include "tools/process/child_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -94,6 +95,11 @@ std::optional<std::string> ChildProcess::read_line() {
   }
 }
 
+bool ChildProcess::speaks_within(int timeout_ms) const {
+  pollfd output{output_, POLLIN, 0};
+  return poll(&output, 1, timeout_ms) > 0;
+}
+
 int ChildProcess::wait() {
   if (!status_) {
     int raw = 0;
@@ -114,16 +120,21 @@ std::string program_folder() {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
 }
 
+std::optional<std::string> ready_address(ChildProcess& tallyd) {
+  const std::optional<std::string> line = tallyd.read_line();
+  if (!line || !line->starts_with(kReady)) return std::nullopt;
+  return line->substr(kReady.size());
+}
+
 Result<RunningBroker> start_broker(const std::string& program,
                                    const std::vector<std::string>& arguments,
                                    const std::string& error_log) {
   TALLY_TRY(ChildProcess process, ChildProcess::start(program, arguments, error_log));
-  std::optional<std::string> line = process.read_line();
-  if (!line || !line->starts_with(kReady)) {
-    return Error(ErrorCode::kUnreachable, program + " ended before it served, with exit code " +
-                                              std::to_string(process.wait()));
+  if (auto address = ready_address(process)) {
+    return RunningBroker{std::move(process), *std::move(address)};
   }
-  return RunningBroker{std::move(process), line->substr(kReady.size())};
+  return Error(ErrorCode::kUnreachable, program + " ended before it served, with exit code " +
+                                            std::to_string(process.wait()));
 }
 
 }  // namespace tally

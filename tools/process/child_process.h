@@ -27,6 +27,8 @@ class ChildProcess {
   void resume() const;
   /// The next line of its standard output without the line end; nothing at the end of the output.
   std::optional<std::string> read_line();
+  /// Waits until there is output that read_line() has not taken, or its end; false after timeout_ms.
+  bool speaks_within(int timeout_ms) const;
   /// Waits for the end: the exit code, or minus the number of the signal that killed it.
   int wait();
   /// True when it ended by itself; then wait() returns at once.
@@ -42,6 +44,9 @@ class ChildProcess {
 
 /// The folder of the running program, where its siblings stand.
 std::string program_folder();
+
+/// Waits for the ready line of a tallyd: where it serves; nothing when it ended before.
+std::optional<std::string> ready_address(ChildProcess& tallyd);
 
 /// A tallyd that serves.
 struct RunningBroker {
