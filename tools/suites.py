@@ -40,10 +40,11 @@ class LongForm:
     name: str
     minutes: float  # its budget
     size: int       # `tools/dev night` multiplies both
-    command: str    # {} stands for the size
+    command: str    # {} stands for the size; NAME=VALUE before it goes to the environment
 
 
 LONG_FORMS = [
+    LongForm("S2 crash states", 4, 1_000_000, "TALLY_STATES={} test_states"),
     LongForm("S7 failing syncs", 1, 3, "tests/faults/test_failing_sync.py --cycles {}"),
     LongForm("S5 power cuts", 4, 60, "cut_power --cuts {}"),
     LongForm("S5 with a seeded bug", 1, 12,
@@ -147,13 +148,16 @@ def build_and_test(preset, select=".", targets=()):
 
 def run_long(form, factor):
     started = time.monotonic()
-    name, *arguments = shlex.split(form.command.format(form.size * factor))
+    words = shlex.split(form.command.format(form.size * factor))
+    settings = dict(word.split("=", 1) for word in words if re.match("[A-Z_]+=", word))
+    name, *arguments = words[len(settings):]
     program = [sys.executable, name] if name.endswith(".py") else [f"build/release/bin/{name}"]
     outcome = Outcome(form.name)
     try:
         run = subprocess.run([*program, *arguments], cwd=TREE, check=False, text=True,
                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace",
-                             env=os.environ | {"TALLY_BIN": str(TREE / "build/release/bin")},
+                             env=os.environ | settings |
+                             {"TALLY_BIN": str(TREE / "build/release/bin")},
                              timeout=HUNG * form.minutes * factor * 60)
         output, code = run.stdout, run.returncode
     except subprocess.TimeoutExpired as hung:

@@ -94,9 +94,9 @@ void CrashLoad::send() {
 }
 
 void CrashLoad::prepare() {
-  const std::uint64_t dice = random_() % 20;
-  const Decision decision = dice < 16 ? Decision::kCommit : Decision::kRollback;
-  const bool leave_pending = dice == 19;
+  const std::uint64_t dice = random_() % 500;
+  const Decision decision = dice < 400 ? Decision::kCommit : Decision::kRollback;
+  const bool leave_pending = dice == 499;
   const CrashOracle::Number number = oracle_.begin_transaction(decision);
   PrepareRequest request{
       .topic = kTopic, .transaction = CrashOracle::transaction_id(number), .group = kProducerGroup};

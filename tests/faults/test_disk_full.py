@@ -236,8 +236,8 @@ class DiskFull:
         self.back_s.append(time.monotonic() - freed)
         with Client(self.broker.address) as client:
             require(client.stats()["space_low_ms"] > 0, "the shortage was not timed")
-        require(re.search(r"disk space is back after [\d.]+ s", self.broker.messages),
-                self.broker.messages)
+        wait_until(lambda: re.search(r"disk space is back after [\d.]+ s", self.broker.messages),
+                   "the line that says so")
         load = Load(self.broker.address, self.truth, f"{number}b")
         sent = len(self.truth.sent)
         wait_until(lambda: len(self.truth.sent) > sent + 100, "service")

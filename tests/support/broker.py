@@ -59,10 +59,11 @@ def tallyd(*arguments):
 
 
 class Broker:
-    """A tallyd on a free port. `prefix` stands before its command line, such as strace's."""
+    """A tallyd on a free port. `prefix` stands before its command line, such as strace's. With a
+    `fail_point` it is the test build, and kills itself there; see protocol/base/fail_point.h."""
 
     def __init__(self, *flags, prefix=()):
-        self.flags, self.prefix = flags, list(prefix)
+        self.flags, self.prefix, self.fail_point = flags, list(prefix), ""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tally-test-"))
         self.data = self.folder / "data"
         self.process = None
@@ -99,19 +100,34 @@ class Broker:
         """Standard error of the present or latest start."""
         return (self.folder / f"stderr-{self.starts}").read_text()
 
+    @property
+    def base_directory(self):
+        return self.data / "0" / "base"
+
+    @property
+    def bases(self):
+        return sorted(self.base_directory.glob("*.base"))
+
     def command(self, *flags):
-        return [BIN / "tallyd", "--data-dir", self.data, "--listen", "127.0.0.1:0",
+        program = "tallyd-testing" if self.fail_point else "tallyd"
+        return [BIN / program, "--data-dir", self.data, "--listen", "127.0.0.1:0",
                 "--segment-bytes", str(SEGMENT_BYTES), *map(str, self.flags + flags)]
 
     def start(self, *flags):
-        self.starts += 1
-        with open(self.folder / f"stderr-{self.starts}", "wb") as errors:
-            self.process = subprocess.Popen([*self.prefix, *self.command(*flags)],
-                                            stdout=subprocess.PIPE, stderr=errors)
+        self.begin(*flags)
         ready = read_line(self.process.stdout)
         if not ready.startswith("tallyd ready on "):
             raise AssertionError(f"tallyd did not start: {ready!r}\n{self.messages}")
         self.address = ready.removeprefix("tallyd ready on ").strip()
+
+    def begin(self, *flags):
+        """Starts it without waiting until it serves."""
+        self.starts += 1
+        environment = os.environ | {"TALLY_FAIL_POINT": self.fail_point}
+        with open(self.folder / f"stderr-{self.starts}", "wb") as errors:
+            self.process = subprocess.Popen([*self.prefix, *self.command(*flags)],
+                                            stdout=subprocess.PIPE, stderr=errors,
+                                            env=environment)
 
     def wait(self):
         """The exit code, once it has ended."""
@@ -165,6 +181,16 @@ class Broker:
     def peek(self, topic, group="peek"):
         """All messages that the group may still receive; it does not settle them."""
         return self.ok("receive", "--topic", topic, "--group", group, "--no-ack", "--wait", "0ms")
+
+
+def wait_for(condition, what):
+    """Until it holds; gives what it gave."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (result := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited in vain for {what}")
+        time.sleep(0.02)
+    return result
 
 
 def read_line(pipe):
