@@ -31,7 +31,7 @@ TSAN_PROGRAMS = ["test_net", "test_server", "test_producer", "test_consumer"]
 # "5 states × 13 events = 65 rows", "754 states, 0 violations", "60 cuts, 9 acknowledged, 0 lost …"
 FIGURES = re.compile(
     r"^.*\b\d[\d,]* (?:states × .* rows|states, \d+ violations"
-    r"|(?:kills|cuts|lives|corruptions|faults|cycles|seeds|seeded bugs)\b.*)$", re.MULTILINE)
+    r"|(?:kills|cuts|lives|corruptions|faults|cycles|ends|seeds|seeded bugs|rebuilds from)\b.*)$", re.MULTILINE)
 
 
 @dataclasses.dataclass
