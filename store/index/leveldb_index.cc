@@ -10,6 +10,8 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/checksum.h"
 #include "protocol/base/fail_point.h"
+#include "protocol/base/seeded_bug.h"
+#include "store/index/leveldb_check.h"
 #include "store/index/leveldb_env.h"
 #include "store/index_store.h"
 
@@ -153,6 +155,7 @@ class LevelDbIndex final : public IndexStore {
   Result<std::shared_ptr<const Database>> open() const {
     const std::lock_guard lock(mutex_);
     if (database_) return database_;
+    TALLY_TRY_VOID(check());
     env_.forget();
     leveldb::Options options;
     options.env = &env_;
@@ -183,7 +186,7 @@ class LevelDbIndex final : public IndexStore {
     }
     writes.Put(slice(kPositionKey), encode(batch.position));
     leveldb::WriteOptions options;
-    options.sync = true;
+    options.sync = !TALLY_SEEDED_BUG("hole_in_unsynced_index");
     TALLY_FAIL_POINT("index.checkpoint.before_write");
     const leveldb::Status status = database->db->Write(options, &writes);
     TALLY_FAIL_POINT("index.checkpoint.after_write");
@@ -213,6 +216,11 @@ class LevelDbIndex final : public IndexStore {
   }
 
  private:
+  Result<void> check() const {
+    TALLY_TRY(const auto lock, files_.lock(directory_ + "/LOCK"));
+    return check_leveldb(files_, directory_);
+  }
+
   /// After an error LevelDB answers reads, but takes no writes until it is opened anew. That
   /// writes a table: without room for it nothing could be read any more.
   Result<void> make_ready_to_reopen() {

@@ -169,5 +169,75 @@ TEST_CASE("a flipped byte in LevelDB's log is found when it is opened") {
   CHECK(damaged.error().code == ErrorCode::kDataDamaged);
 }
 
+TEST_CASE("a batch that is erased from the middle of LevelDB's log is missed") {
+  // Each batch fills one block of LevelDB's log; it passes over a block of zeroes.
+  constexpr std::size_t kBlockBytes = 32u << 10;
+  constexpr std::size_t kValueBytes = kBlockBytes - 7 - 12 - 72 - 6;
+  testing::MemoryFileSystem files;
+  {
+    const auto index = open_leveldb_index(files, "/index");
+    REQUIRE(index);
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+      REQUIRE((*index)->write(batch_of(i, {{std::to_string(i), std::string(kValueBytes, 'x')}})));
+    }
+  }
+  const std::string path = "/index/000003.log";
+  REQUIRE(files.content(path).size() == 3 * kBlockBytes);
+
+  const std::uint64_t erased = GENERATE(0u, 1u, 2u);
+  files.damage(path, erased * kBlockBytes, std::string(kBlockBytes, '\0'));
+  const auto opened = open_leveldb_index(files, "/index");
+  if (erased == 2) {  // the newest checkpoint is gone, and the one before is whole
+    REQUIRE(opened);
+    CHECK((**(*opened)->position()).applied == EntryIndex(2));
+    CHECK(keys(**opened, "0", "9") == std::vector<std::string>{"1", "2"});
+  } else {
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().code == ErrorCode::kDataDamaged);
+    CHECK(opened.error().message.find("000003.log") != std::string::npos);
+  }
+}
+
+/// Positions behind the records of a short log or manifest of LevelDB.
+std::vector<std::uint64_t> record_ends(const std::string& content) {
+  std::vector<std::uint64_t> ends;
+  for (std::uint64_t at = 0; at + 7 <= content.size(); ends.push_back(at)) {
+    at += 7 + static_cast<std::uint8_t>(content[at + 4]) +
+          256u * static_cast<std::uint8_t>(content[at + 5]);
+  }
+  return ends;
+}
+
+TEST_CASE("a manifest of LevelDB that was cut short does not pass for an older one") {
+  constexpr std::uint64_t kBatches = 14;  // over twice LevelDB's buffer: one table is written
+  testing::MemoryFileSystem files;
+  {
+    const auto index = open_leveldb_index(files, "/index");
+    REQUIRE(index);
+    for (std::uint64_t i = 1; i <= kBatches; ++i) {
+      REQUIRE((*index)->write(
+          batch_of(i, {{std::string(1, static_cast<char>('a' + i)), std::string(1u << 20, 'x')}})));
+    }
+  }
+  std::string current = files.content("/index/CURRENT");
+  current.pop_back();
+  const std::string path = "/index/" + current;
+  const std::vector<std::uint64_t> ends = record_ends(files.content(path));
+  REQUIRE(ends.size() > 2);
+  for (const std::uint64_t end : ends) {
+    const auto image = files.after_crash({testing::CrashKeeps::Part::kEverything, 0});
+    image->cut(path, end);
+    const auto opened = open_leveldb_index(*image, "/index");
+    CAPTURE(end, ends.size());
+    if (end == ends.back()) {
+      REQUIRE(opened);
+      CHECK(keys(**opened, "a", "z").size() == kBatches);
+    } else {
+      REQUIRE_FALSE(opened);
+      CHECK(opened.error().code == ErrorCode::kDataDamaged);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tally::store
