@@ -188,9 +188,11 @@ Result<void> Log::State::flush() {
   }
   TALLY_TRY_VOID(as_disk_failure(tail->file->write(begin, pending.pieces())));
   TALLY_FAIL_POINT("log.write.before_sync");
-  if (!TALLY_SEEDED_BUG("acknowledge_before_sync")) {
-    TALLY_TRY_VOID(as_disk_failure(tail->file->sync()));
-  }
+  if (TALLY_SEEDED_BUG("index_ahead_of_log")) reader->set_durable(end);
+  Result<void> synced;
+  if (!TALLY_SEEDED_BUG("acknowledge_before_sync")) synced = tail->file->sync();
+  if (!synced && TALLY_SEEDED_BUG("retried_sync")) synced = tail->file->sync();
+  TALLY_TRY_VOID(as_disk_failure(std::move(synced)));
   TALLY_FAIL_POINT("log.write.after_sync");
   ++counters.syncs;
   reader->set_durable(end);

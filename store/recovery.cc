@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "protocol/base/fail_point.h"
+#include "protocol/base/seeded_bug.h"
 #include "store/recovery_rules.h"
 #include "store/segment_scan.h"
 
@@ -274,13 +275,13 @@ Result<void> repair_log(FileSystem& files, const std::string& directory, const S
   if (examined.garbage_begin < examined.garbage_end) {
     TALLY_TRY_VOID(write_zeroes(*tail.file, examined.garbage_begin, examined.garbage_end));
     TALLY_FAIL_POINT("recovery.before_truncate_sync");
-    TALLY_TRY_VOID(tail.file->sync());
+    if (!TALLY_SEEDED_BUG("truncation_not_persisted")) TALLY_TRY_VOID(tail.file->sync());
     TALLY_FAIL_POINT("recovery.after_truncate");
   }
   // After a failed sync the cache may hold bytes that the disk lost; nobody would notice until the
   // next power cut. So what no witness proves durable is written and synced once more.
   const Lsn begin = std::max(examined.durable, tail.base());
-  if (begin < examined.end) {
+  if (begin < examined.end && !TALLY_SEEDED_BUG("warm_cache_trusted")) {
     TALLY_TRY_VOID(write_again(*tail.file, tail.position(begin), tail.position(examined.end)));
     TALLY_FAIL_POINT("recovery.before_rewrite_sync");
     TALLY_TRY_VOID(tail.file->sync());

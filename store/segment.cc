@@ -6,6 +6,7 @@
 #include "protocol/base/bytes.h"
 #include "protocol/base/checksum.h"
 #include "protocol/base/fail_point.h"
+#include "protocol/base/seeded_bug.h"
 #include "store/entry.h"
 
 namespace tally::store {
@@ -185,7 +186,7 @@ Result<std::shared_ptr<const Segment>> name_segment(FileSystem& files, const std
   }
   TALLY_TRY_VOID(std::move(renamed));
   TALLY_FAIL_POINT("log.roll.after_rename");
-  TALLY_TRY_VOID(files.sync_directory(directory));
+  if (!TALLY_SEEDED_BUG("missing_directory_sync")) TALLY_TRY_VOID(files.sync_directory(directory));
   TALLY_FAIL_POINT("log.roll.after_directory_sync");
   return std::shared_ptr<const Segment>(std::move(segment));
 }

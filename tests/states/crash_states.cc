@@ -10,10 +10,13 @@ using Part = CrashKeeps::Part;
 
 constexpr std::size_t kShortSteps = 3;
 constexpr std::size_t kLongSteps = 12;
-constexpr std::uint32_t kShortImages = 8;
+constexpr std::uint32_t kImagesOfMany = 8;  // when a million states are wanted
+constexpr std::uint64_t kMany = 1'000'000;
+constexpr std::uint32_t kShortImages = 3;
+constexpr std::uint64_t kLongWorkloadsMin = 60;
 constexpr std::uint32_t kLongImages = 4;
 constexpr std::uint32_t kLevelDbImages = 6;
-constexpr std::uint64_t kLevelDbOneIn = 40;
+constexpr std::uint64_t kLevelDbOneIn = 15;
 constexpr std::uint64_t kLevelDbCutAgainOneIn = 6;  // it makes many files at each start
 constexpr std::size_t kViolationsMax = 3;
 
@@ -92,9 +95,9 @@ class Explorer {
     if (files.is_synced()) images = 1;
     const std::uint64_t parent = state.before == nullptr ? 0 : state.before->keeps.seed;
     Dice dice(workload_->number * 0x9e3779b97f4a7c15 + state.operation * 1'000'003 + parent);
+    // More images begin with the same ones.
     for (std::uint32_t i = 0; i < images; ++i) {
-      const std::size_t part = images == kParts.size() ? i : dice.below(kParts.size());
-      state.keeps = {kParts[part], dice.next()};
+      state.keeps = {kParts[(state.operation + i) % kParts.size()], dice.next()};
       const auto disk = files.after_crash(state.keeps);
       visit(*disk, state);
     }
@@ -138,31 +141,15 @@ class Explorer {
                   std::size_t& from) {
     std::size_t base = 0;
     if (auto wrong = compare_bases(disk, truth, base)) return wrong;
-    if (workload_->index == Machine::IndexKind::kLevelDb) return judge_leveldb(disk, truth, from);
+    if (workload_->index == Machine::IndexKind::kLevelDb) {
+      ++found_.leveldb_states;
+      auto wrong = open_leveldb(disk, truth, from);
+      if (!wrong && from < truth.checkpoint) ++found_.rebuilds;
+      return wrong;
+    }
     const std::array<std::size_t, 4> positions = {0, base, truth.checkpoint, durable};
     from = positions[dice.below(positions.size())];
     return std::nullopt;
-  }
-
-  Complaint judge_leveldb(MemoryFileSystem& disk, const Truth& truth, std::size_t& from) {
-    ++found_.leveldb_states;
-    const bool made = disk.exists(kIndexDirectory).value();
-    auto index = store::open_leveldb_index(disk, kIndexDirectory);
-    if (!index && index.error().code == ErrorCode::kDataDamaged) {
-      ++found_.rebuilds;
-      if (auto gone = store::destroy_leveldb_index(disk, kIndexDirectory); !gone) {
-        return gone.error().message;
-      }
-      return std::nullopt;
-    }
-    if (!index) return index.error().message;
-    const auto position = (*index)->position();
-    if (!position) return position.error().message;
-    if (*position) from = (*position)->applied.value;
-    if (made && from < truth.checkpoint) return std::string("an acknowledged checkpoint is gone");
-    if (from > truth.acknowledged) return std::string("a checkpoint that nobody made");
-    if (*position && **position != truth.position(from)) return std::string("a wrong position");
-    return compare_rows(**index, truth, from);
   }
 
   Complaint start(MemoryFileSystem& disk, const Truth& truth, std::size_t from, Follow follow,
@@ -274,12 +261,18 @@ std::string describe(const Workload& workload) {
 CrashStates run_crash_states(std::uint64_t states, std::optional<std::uint64_t> only) {
   CrashStates found;
   Explorer explorer(found);
+  const auto run = [&](std::uint64_t number) {
+    Workload workload = make_workload(number);
+    if (number < short_workloads() && (only || states >= kMany)) workload.images = kImagesOfMany;
+    explorer.run(workload);
+  };
   if (only) {
-    explorer.run(make_workload(*only));
+    run(*only);
     return found;
   }
-  for (std::uint64_t number = 0; number < short_workloads() || found.states < states; ++number) {
-    explorer.run(make_workload(number));
+  const std::uint64_t least = short_workloads() + kLongWorkloadsMin;
+  for (std::uint64_t number = 0; number < least || found.states < states; ++number) {
+    run(number);
     if (explorer.enough()) break;
   }
   return found;

@@ -12,6 +12,8 @@ using store::ReplayFrom;
 constexpr std::size_t kSmallBytes = 60;
 constexpr std::size_t kBigBytes = 6'000;
 constexpr std::size_t kHugeBytes = 21'000;
+constexpr std::uint64_t kSectorBytes = 512;
+constexpr std::size_t kAlignedValueBytes = 408;
 /// Of an entry with one message, besides its body: head, record header, extension, checksum.
 constexpr std::uint64_t kOverheadBytes =
     store::kEntryHeadBytes + store::kRecordHeaderBytes + 8 + sizeof(std::uint64_t);
@@ -21,19 +23,24 @@ std::string row_key(std::size_t entry) {
   return "e" + std::string(8 - std::min<std::size_t>(8, digits.size()), '0') + digits;
 }
 
-/// Some rows fill several sectors.
+/// Some rows fill several sectors. That of an entry of one sector makes the record of its
+/// checkpoint in LevelDB's log one sector: 7 bytes of header, 12 of the batch, 72 of the position
+/// and 13 beside this value.
 std::string row_value(const EntryHeader& header) {
-  return std::to_string(header.lsn.value) + ":" + std::to_string(header.checksum) +
-         std::string(40 + header.index.value * 131 % 1'400, 'r');
+  std::string value =
+      std::to_string(header.lsn.value) + ":" + std::to_string(header.checksum) + ":";
+  const std::size_t filled = 40 + value.size() + header.index.value * 131 % 1'400;
+  value.resize(header.entry_bytes == kSectorBytes ? kAlignedValueBytes : filled, 'r');
+  return value;
 }
 
 std::string at_entry(std::size_t entry) { return "entry " + std::to_string(entry) + ": "; }
 
 }  // namespace
 
-store::LogOptions state_log_options() {
+store::LogOptions state_log_options(const std::string& root) {
   store::LogOptions options;
-  options.directory = kLogDirectory;
+  options.directory = root + "/log";
   options.segment_bytes = kStateSegmentBytes;
   options.new_log_id.bytes.fill(0x5a);
   options.prepare_ahead = false;
@@ -57,10 +64,11 @@ std::size_t Truth::count_at(Lsn lsn) const {
   return static_cast<std::size_t>(after - entries.begin());
 }
 
-Result<void> Recovered::open(MemoryFileSystem& files, const ReplayFrom& from) {
+Result<void> Recovered::open(store::FileSystem& files, const ReplayFrom& from,
+                             const std::string& root) {
   log.reset();
   seen.clear();
-  auto opened = store::Log::open(files, state_log_options(), from,
+  auto opened = store::Log::open(files, state_log_options(root), from,
                                  [&](const store::EntryView& entry) -> Result<void> {
                                    seen.push_back(entry.header);
                                    return {};
@@ -113,36 +121,20 @@ Complaint compare_messages(const store::Log& log, const Truth& truth, std::size_
   return std::nullopt;
 }
 
-namespace {
-
-/// Compares rows, as they come, with those of the first `count` entries.
-class RowComparison {
- public:
-  RowComparison(const Truth& truth, std::size_t count) : truth_(truth), count_(count) {}
-
-  bool operator()(std::string_view key, std::string_view value) {
-    ++rows_;
-    if (rows_ > count_ || key != row_key(rows_)) {
-      wrong_ = "a row is too much or missing: " + std::string(key);
-    } else if (value != row_value(truth_.entries[rows_ - 1]->entry.header())) {
-      wrong_ = "another value under " + std::string(key);
-    }
-    return !wrong_;
+bool RowComparison::operator()(std::string_view key, std::string_view value) {
+  ++rows_;
+  if (rows_ > count_ || key != row_key(rows_)) {
+    wrong_ = "a row is too much or missing: " + std::string(key);
+  } else if (value != row_value(truth_.entries[rows_ - 1]->entry.header())) {
+    wrong_ = "another value under " + std::string(key);
   }
+  return !wrong_;
+}
 
-  Complaint end() const {
-    if (!wrong_ && rows_ != count_) return std::string("rows are missing from the end");
-    return wrong_;
-  }
-
- private:
-  const Truth& truth_;
-  const std::size_t count_;
-  std::size_t rows_ = 0;
-  Complaint wrong_{};
-};
-
-}  // namespace
+Complaint RowComparison::end() const {
+  if (!wrong_ && rows_ != count_) return std::string("rows are missing from the end");
+  return wrong_;
+}
 
 Complaint compare_rows(const store::IndexView& index, const Truth& truth, std::size_t count) {
   RowComparison comparison(truth, count);
@@ -171,6 +163,25 @@ Complaint compare_bases(store::FileSystem& files, const Truth& truth, std::size_
   }
   if (newest < truth.base) return std::string("an acknowledged base is gone");
   return std::nullopt;
+}
+
+Complaint open_leveldb(store::FileSystem& files, const Truth& truth, std::size_t& from) {
+  from = 0;
+  const auto made = files.exists(kIndexDirectory);
+  if (!made) return made.error().message;
+  const auto index = store::open_leveldb_index(files, kIndexDirectory);
+  if (!index && index.error().code == ErrorCode::kDataDamaged) {
+    const auto gone = store::destroy_leveldb_index(files, kIndexDirectory);
+    return gone ? Complaint() : gone.error().message;
+  }
+  if (!index) return index.error().message;
+  const auto position = (*index)->position();
+  if (!position) return position.error().message;
+  if (*position) from = (*position)->applied.value;
+  if (*made && from < truth.checkpoint) return std::string("an acknowledged checkpoint is gone");
+  if (from > truth.acknowledged) return std::string("a checkpoint that nobody made");
+  if (*position && **position != truth.position(from)) return std::string("a wrong position");
+  return compare_rows(**index, truth, from);
 }
 
 store::IndexBatch make_checkpoint(const Truth& truth, std::size_t from, std::size_t to) {
@@ -209,7 +220,7 @@ const char* name(Step step) {
 }
 
 Result<void> Machine::start() {
-  TALLY_TRY_VOID(files_.make_directories(kLogDirectory));
+  TALLY_TRY_VOID(files_.make_directories(root_ + "/log"));
   return open();
 }
 
@@ -219,10 +230,10 @@ Result<void> Machine::open() {
     if (!index_) index_ = store::make_memory_index();
   } else {
     index_.reset();
-    TALLY_TRY(index_, store::open_leveldb_index(files_, kIndexDirectory));
+    TALLY_TRY(index_, store::open_leveldb_index(files_, root_ + "/index"));
   }
   TALLY_TRY(const auto position, index_->position());
-  TALLY_TRY_VOID(now_.open(files_, position.value_or(ReplayFrom{})));
+  TALLY_TRY_VOID(now_.open(files_, position.value_or(ReplayFrom{}), root_));
   const std::size_t from = position ? position->applied.value : 0;
   complaint_ = compare_entries(now_, truth_, from);
   if (!complaint_) complaint_ = compare_rows(*index_, truth_, from);
@@ -270,6 +281,14 @@ Result<void> Machine::write(const std::vector<std::string>& bodies) {
   return {};
 }
 
+Result<void> Machine::write_again() {
+  std::vector<Entry*> entries;
+  for (std::size_t i = truth_.acknowledged; i < truth_.entries.size(); ++i) {
+    entries.push_back(const_cast<Entry*>(&truth_.entries[i]->entry));
+  }
+  return now_.log->write(entries);
+}
+
 Result<void> Machine::checkpoint() {
   TALLY_TRY_VOID(index_->write(make_checkpoint(truth_, truth_.checkpoint, truth_.acknowledged)));
   truth_.checkpoint = truth_.acknowledged;
@@ -279,7 +298,7 @@ Result<void> Machine::checkpoint() {
 Result<void> Machine::base() {
   const ReplayFrom position = truth_.position(truth_.acknowledged);
   TALLY_TRY(store::BaseWriter writer,
-            store::BaseWriter::begin(files_, kBaseDirectory, ShardId(), position));
+            store::BaseWriter::begin(files_, root_ + "/base", ShardId(), position));
   for (std::size_t i = 0; i < truth_.acknowledged; ++i) {
     TALLY_TRY_VOID(writer.add(row_key(i + 1), row_value(truth_.entries[i]->entry.header())));
   }

@@ -16,12 +16,13 @@
 
 namespace tally::testing {
 
-inline const std::string kLogDirectory = "/data/0/log";
-inline const std::string kIndexDirectory = "/data/0/index";
-inline const std::string kBaseDirectory = "/data/0/base";
+inline const std::string kRoot = "/data/0";
+inline const std::string kLogDirectory = kRoot + "/log";
+inline const std::string kIndexDirectory = kRoot + "/index";
+inline const std::string kBaseDirectory = kRoot + "/base";
 inline constexpr std::uint64_t kStateSegmentBytes = 20u << 10;
 
-store::LogOptions state_log_options();
+store::LogOptions state_log_options(const std::string& root = kRoot);
 
 /// What was submitted to the log and what was answered. Entry i of the log is entries[i - 1].
 struct Truth {
@@ -45,7 +46,8 @@ struct Recovered {
   store::RecoveryReport report{};
   std::vector<store::EntryHeader> seen{};
 
-  Result<void> open(MemoryFileSystem& files, const store::ReplayFrom& from);
+  Result<void> open(store::FileSystem& files, const store::ReplayFrom& from,
+                    const std::string& root = kRoot);
 };
 
 // Each compares with the truth and says what is wrong; nothing when all is well.
@@ -56,12 +58,30 @@ Complaint compare_entries(const Recovered& found, const Truth& truth, std::size_
 /// Messages of the entries in (from, to] are read as they were sent.
 Complaint compare_messages(const store::Log& log, const Truth& truth, std::size_t from,
                            std::size_t to);
+/// Compares rows, as they come, with those of the first `count` entries: one of each.
+class RowComparison {
+ public:
+  RowComparison(const Truth& truth, std::size_t count) : truth_(truth), count_(count) {}
+  bool operator()(std::string_view key, std::string_view value);  ///< false: enough is known
+  Complaint end() const;
+
+ private:
+  const Truth& truth_;
+  const std::size_t count_;
+  std::size_t rows_ = 0;
+  Complaint wrong_{};
+};
+
 /// The rows of a checkpoint: one of each entry up to its position, none of a later one.
 Complaint compare_rows(const store::IndexView& index, const Truth& truth, std::size_t count);
 
 /// The bases that are listed: whole, of entries that are acknowledged, and the newest one of the
 /// truth among them. `newest` becomes the number of entries in the newest.
 Complaint compare_bases(store::FileSystem& files, const Truth& truth, std::size_t& newest);
+
+/// Opens LevelDB: all rows of entries up to its position, which becomes `from`, no older than the
+/// newest acknowledged checkpoint; or damaged and removed: `from` stays 0.
+Complaint open_leveldb(store::FileSystem& files, const Truth& truth, std::size_t& from);
 
 /// The rows that entries in (from, to] add to the index.
 store::IndexBatch make_checkpoint(const Truth& truth, std::size_t from, std::size_t to);
@@ -82,11 +102,12 @@ enum class Step : std::uint8_t {
 inline constexpr std::size_t kSteps = static_cast<std::size_t>(Step::kRestart) + 1;
 const char* name(Step step);
 
-/// The store of one process after the other, over one file system.
+/// The store of one process after the other, in one folder of a file system.
 class Machine {
  public:
   enum class IndexKind : std::uint8_t { kMap, kLevelDb };
-  Machine(MemoryFileSystem& files, IndexKind kind) : files_(files), kind_(kind) {}
+  Machine(store::FileSystem& files, IndexKind kind, std::string root = kRoot)
+      : files_(files), kind_(kind), root_(std::move(root)) {}
 
   /// Starts the first process.
   Result<void> start();
@@ -94,6 +115,8 @@ class Machine {
   Result<void> run(Step step);
   /// Writes entries with these bodies in one write.
   Result<void> write(const std::vector<std::string>& bodies);
+  /// The entries of a write that failed, once more.
+  Result<void> write_again();
 
   const Truth& truth() const { return truth_; }
   /// Of the process that runs; null before its log is open.
@@ -109,8 +132,9 @@ class Machine {
   std::string body(std::size_t bytes);
   std::uint64_t room() const;  ///< for one message, in the current segment
 
-  MemoryFileSystem& files_;
+  store::FileSystem& files_;
   const IndexKind kind_;
+  const std::string root_;
   std::unique_ptr<store::IndexStore> index_{};
   Recovered now_{};
   Truth truth_{};

@@ -56,14 +56,14 @@ Result<void> MemoryFileSystem::count(FileCall call, const std::string& path) {
 template <typename Body>
 auto MemoryFileSystem::perform(FileCall call, const std::string& path, Body body)
     -> decltype(body()) {
+  const bool observed = observer_ && std::this_thread::get_id() == observing_;
+  if (observed && is_sync(call)) observer_(call);
   auto result = [&]() -> decltype(body()) {
     const std::lock_guard lock(mutex_);
     TALLY_TRY_VOID(count(call, path));
     return body();
   }();
-  if (observer_ && changes_something(call) && std::this_thread::get_id() == observing_) {
-    observer_(call);
-  }
+  if (observed && changes_something(call)) observer_(call);
   return result;
 }
 

@@ -51,6 +51,9 @@ enum class FileCall : std::uint8_t {
 };
 inline constexpr std::size_t kFileCalls = static_cast<std::size_t>(FileCall::kDiskSpace) + 1;
 const char* name(FileCall call);
+constexpr bool is_sync(FileCall call) {
+  return call == FileCall::kSync || call == FileCall::kSyncDirectory;
+}
 constexpr bool changes_something(FileCall call) { return call <= FileCall::kSyncDirectory; }
 
 /// Operation `number` (counted from 0) fails.
@@ -94,7 +97,8 @@ class MemoryFileSystem final : public store::FileSystem {
   /// drop_cache() does nothing, as for pages that somebody else uses.
   void set_cache_kept(bool kept);
 
-  /// Called after each call that changes something, on the thread that observes; empty: nobody.
+  /// Called after each call that changes something, and before each sync, on the thread that
+  /// observes. Empty: nobody.
   void observe(std::function<void(FileCall)> observer);
   /// Whether all images of this moment are equal.
   bool is_synced() const;

@@ -9,7 +9,8 @@
 #   tally_proto_library(wire_proto a.proto b.proto)        # "protocol/wire/a.pb.h"
 #   tally_executable(tallyd SOURCES main.cc LIBS tally_broker_server)
 #   tally_executable(tallyd-testing SOURCES main.cc LIBS tally_broker_server TESTING)
-#   tally_test(store SOURCES log_test.cc LIBS tally_store)  # builds and registers test_store
+#   tally_test(store SOURCES log_test.cc LIBS tally_store)  # builds and registers test_store; with
+#                                                           # TESTING as tally_executable
 #   tally_python_test(lint_rules test_lint.py)              # a python3 script as a test
 #   tally_fuzz(frame SOURCES frame_fuzz.cc LIBS tally_wire) # fuzz_frame, in the fuzz tree only
 #
@@ -92,12 +93,16 @@ endfunction()
 
 # Tests run in the repository root and find the programs beside their own executable.
 function(tally_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;LIBS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "TESTING" "" "SOURCES;LIBS")
   if(TALLY_FUZZ)
     return()
   endif()
+  set(libs ${arg_LIBS})
+  if(arg_TESTING)
+    tally_testing_variants(libs "${arg_LIBS}")
+  endif()
   add_executable(test_${name} ${arg_SOURCES})
-  target_link_libraries(test_${name} PRIVATE ${arg_LIBS} tally_catch_main tally_warnings)
+  target_link_libraries(test_${name} PRIVATE ${libs} tally_catch_main tally_warnings)
   add_test(NAME test_${name} COMMAND test_${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(test_${name} PROPERTIES TIMEOUT 300)
 endfunction()
