@@ -41,8 +41,9 @@ LAYERS = {
     "consumer-sdk": CLIENT | {"consumer-sdk"},
     "consumer-sdk/examples": BASE | SDKS,
     "tools": CLIENT | SDKS | {"tools"},
-    "tools/log-inspect": BASE | {"tools", "store"},
-    "tools/log_inspect": BASE | {"tools", "store"},
+    # It rebuilds the state with the same core that the broker uses, and reads rows as the core does.
+    "tools/log-inspect": BASE | {"tools", "store", "broker/core"},
+    "tools/log_inspect": BASE | {"tools", "store", "broker/core"},
     "tests": {""},
 }
 

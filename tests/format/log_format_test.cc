@@ -1,78 +1,14 @@
-// The log still writes, byte for byte, what the golden segment holds. A difference means that
-// existing data directories are no longer understood: a new format version, not a new golden file.
-// TALLY_WRITE_GOLDEN=1 writes the file when it is missing.
+// The log still writes, byte for byte, what the golden segment holds.
 
-#include <catch2/catch.hpp>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
+#include "tests/format/golden_log.h"
 
-#include "protocol/base/message_block.h"
-#include "store/log.h"
-#include "store/record_extensions.h"
-#include "store/segment.h"
-#include "tests/support/memory_file_system.h"
-
-namespace tally::store {
+namespace tally::testing {
 namespace {
+
+using namespace store;
 
 const std::string kDirectory = "/golden/0/log";
 const std::filesystem::path kGoldenFile = "tests/format/golden/log-v1/00000000000000000000.log";
-constexpr std::int64_t kTimeMs = 1'700'000'000'000;
-
-template <typename IdType>
-IdType id_from(std::uint8_t first) {
-  IdType id;
-  for (std::uint8_t& byte : id.bytes) byte = first++;
-  return id;
-}
-
-std::string block_of(const Message& message) {
-  std::string block;
-  append_message_block(message, kTimeMs, block).value();
-  return block;
-}
-
-/// Seals entries and writes them; holds their blocks.
-class GoldenLog {
- public:
-  explicit GoldenLog(Log& log) : log_(log) {}
-
-  void begin() {
-    auto entry = std::make_unique<Entry>();
-    const Lsn lsn = entries_.empty() ? log_.end() : entries_.back()->header().end();
-    entry->begin(EntryIndex(++index_), Term(1), lsn);
-    entries_.push_back(std::move(entry));
-  }
-
-  template <typename Extension>
-  Lsn add(RecordType type, const Extension& extension, std::uint32_t topic = 0,
-          std::uint8_t flags = 0, const Message* message = nullptr) {
-    std::string bytes;
-    encode(extension, bytes);
-    if (message == nullptr) return entries_.back()->add(type, flags, TopicUid(topic), bytes);
-    blocks_.push_back(std::make_unique<std::string>(block_of(*message)));
-    const auto block = MessageBlock::parse(*blocks_.back()).value();
-    return entries_.back()->add(type, flags, TopicUid(topic), bytes, block.bytes(),
-                                block.checksum());
-  }
-  void mark() { entries_.back()->add(RecordType::kMark, 0, TopicUid(), {}); }
-  void seal() { entries_.back()->seal(kTimeMs + static_cast<std::int64_t>(index_)); }
-
-  void write() {
-    std::vector<Entry*> sealed;
-    for (const auto& entry : entries_) sealed.push_back(entry.get());
-    log_.write(sealed).value();
-    entries_.clear();
-  }
-
- private:
-  Log& log_;
-  std::uint64_t index_ = 0;
-  std::vector<std::unique_ptr<Entry>> entries_{};
-  std::vector<std::unique_ptr<std::string>> blocks_{};
-};
 
 void write_topics(GoldenLog& log) {
   log.begin();
@@ -124,7 +60,7 @@ void write_messages(GoldenLog& log) {
   end.decision = Decision::kCommit;
   end.decider = Decider::kProducer;
   end.messages = 1;
-  end.handle = Handle{id_from<LogId>(0x10), lsn, kTimeMs + 3};
+  end.handle = Handle{golden_log_id(), lsn, kGoldenTimeMs + 3};
   end.transaction = "t-1";
   end.group = "orders";
   end.client = "host-1";
@@ -158,56 +94,25 @@ void write_the_rest(GoldenLog& log) {
   log.write();
 }
 
-std::string read_golden() {
-  std::ifstream file(kGoldenFile, std::ios::binary);
-  std::ostringstream content;
-  content << file.rdbuf();
-  return content.str();
-}
-
-LogOptions golden_options() {
-  LogOptions options;
-  options.directory = kDirectory;
-  options.segment_bytes = 64u << 10;
-  options.prepare_ahead = false;
-  return options;
-}
-
 TEST_CASE("the log is written as the golden segment holds it") {
-  testing::MemoryFileSystem files;
-  // The header comes first, because a segment's epoch is random.
-  SegmentHeader header{.log = id_from<LogId>(0x10),
-                       .shard = ShardId(0),
-                       .epoch = 0x1122'3344'5566'7788,
-                       .base = Lsn(0)};
-  std::string segment = header.encode();
-  segment.resize(64u << 10, '\0');
-  const std::string path = kDirectory + "/" + segment_name(Lsn(0));
-  files.set_content(path, segment);
-  auto opened =
-      Log::open(files, golden_options(), {}, [](const EntryView&) { return Result<void>(); });
+  MemoryFileSystem files;
+  const std::string path = put_segment(files, kDirectory, Lsn(0));
+  auto opened = Log::open(files, golden_options(kDirectory), {},
+                          [](const EntryView&) { return Result<void>(); });
   REQUIRE(opened);
   GoldenLog log(*opened->log);
   write_topics(log);
   write_messages(log);
   write_the_rest(log);
-  const std::string bytes =
-      files.content(path).substr(0, kSegmentHeaderBytes + opened->log->end().value);
-
-  if (!std::filesystem::exists(kGoldenFile) && std::getenv("TALLY_WRITE_GOLDEN") != nullptr) {
-    std::filesystem::create_directories(kGoldenFile.parent_path());
-    std::ofstream(kGoldenFile, std::ios::binary) << bytes;
-  }
-  const std::string golden = read_golden();
-  CHECK(golden.size() == bytes.size());
-  CHECK(golden == bytes);
+  check_golden(kGoldenFile,
+               files.content(path).substr(0, kSegmentHeaderBytes + opened->log->end().value));
 }
 
 TEST_CASE("the golden segment opens and replays") {
-  testing::MemoryFileSystem files;
-  files.set_content(kDirectory + "/" + segment_name(Lsn(0)), read_golden());
+  MemoryFileSystem files;
+  files.set_content(kDirectory + "/" + segment_name(Lsn(0)), read_file(kGoldenFile));
   std::uint64_t records = 0;
-  const auto opened = Log::open(files, golden_options(), {}, [&](const EntryView& entry) {
+  const auto opened = Log::open(files, golden_options(kDirectory), {}, [&](const EntryView& entry) {
     records += entry.records.size();
     return Result<void>();
   });
@@ -218,4 +123,4 @@ TEST_CASE("the golden segment opens and replays") {
 }
 
 }  // namespace
-}  // namespace tally::store
+}  // namespace tally::testing

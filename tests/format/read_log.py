@@ -84,13 +84,17 @@ def read_append(fields, flags):
     return found | fields.named(("producer", "Q"), ("sequence", "Q")) if flags & 1 else found
 
 
+def read_config(fields):
+    return fields.named(
+        ("first_check_ms", "q"), ("check_backoff_max_ms", "q"), ("check_budget", "I"),
+        ("transaction_lifetime_ms", "q"), ("attempts_max", "I"), ("retry_backoff_ms", "q"),
+        ("retry_backoff_max_ms", "q"))
+
+
 def read_extension(kind, flags, data):
     fields = Fields(data)
     if kind == "Config":
-        found = fields.named(
-            ("first_check_ms", "q"), ("check_backoff_max_ms", "q"), ("check_budget", "I"),
-            ("transaction_lifetime_ms", "q"), ("attempts_max", "I"), ("retry_backoff_ms", "q"),
-            ("retry_backoff_max_ms", "q"))
+        found = read_config(fields)
     elif kind == "TopicChange":
         found = {"queues": fields.number("I"), "name": fields.string8()}
         found |= {"retention_ms": fields.number("q")} if flags & 1 else {}
@@ -149,7 +153,7 @@ def read_entry(data, lsn, index, epoch):
     (magic, rules, flags, own_index, term, own_lsn, time_ms, size, count, heads_bytes, padding,
      checksum) = struct.unpack_from("<4sHHQQQqIIIIQ", data, PREAMBLE)
     require((magic, rules, flags) == (b"TENT", 1, 0), "no entry header")
-    require(own_lsn == lsn and own_index == index, "entry is out of order")
+    require(own_lsn == lsn and index in (None, own_index), "entry is out of order")
     require(size <= len(data) and durable <= lsn, "entry cannot be")
     require(xxh3_64(struct.pack("<QQQQ", epoch, lsn, durable, checksum)) == check,
             "preamble is wrong")
@@ -158,7 +162,7 @@ def read_entry(data, lsn, index, epoch):
     require(not any(data[end:size]), "padding is not zero")
     require((lsn + size) % (4096 if end > 16384 else 8) == 0, "padding is of the wrong length")
     require(xxh3_64(data[PREAMBLE:PREAMBLE + 56] + heads) == checksum, "entry checksum is wrong")
-    entry = {"entry": index, "entry_lsn": lsn, "term": term, "time_ms": time_ms,
+    entry = {"entry": own_index, "entry_lsn": lsn, "term": term, "time_ms": time_ms,
              "durable_lsn": durable}
     return [entry | record for record in records], size
 
@@ -175,19 +179,22 @@ def read_segment_header(data):
 
 def read_log(segments):
     """All records of segments {name: bytes}, in order. Behind the last entry stand only zeroes."""
-    records, lsn, index = [], 0, 1
+    records, lsn, index, whose = [], None, None, None
     for name in sorted(segments):
         data = segments[name]
-        _, _, epoch, base = read_segment_header(data)
-        require(name == f"{base:020}.log" and base == lsn, "segment is out of order")
-        at = SEGMENT_HEADER
+        shard, log, epoch, base = read_segment_header(data)
+        require(whose in (None, (shard, log)), "segment of another log")
+        whose = shard, log
+        require(name == f"{base:020}.log" and lsn in (None, base), "segment is out of order")
+        at, lsn = SEGMENT_HEADER, base
+        index = 1 if base == 0 else index
         while any(data[at:at + PREAMBLE + ENTRY_HEADER]):
             try:
                 found, size = read_entry(data[at:], lsn, index, epoch)
             except (struct.error, KeyError) as failure:
                 raise ValueError(f"LSN {lsn}: {failure}") from failure
             records += found
-            at, lsn, index = at + size, lsn + size, index + 1
+            at, lsn, index = at + size, lsn + size, found[0]["entry"] + 1
         require(not any(data[at:]), "bytes stand behind the last entry")
     return records
 

@@ -20,6 +20,7 @@ from xxh3 import xxh3_64  # noqa: E402
 SEGMENT_HEADER_BYTES = 4096
 PREAMBLE_BYTES, ENTRY_HEADER_BYTES, RECORD_HEADER_BYTES = 16, 64, 32
 NOBODY = 65534
+GOLDEN = pathlib.Path(__file__).parent.parent / "format/golden/data-v1"
 
 
 def hashes(folder):
@@ -54,12 +55,12 @@ def write_at(path, position, data):
         file.write(data)
 
 
-def change_header(segment, position, form, value):
-    """Another value in a segment's header, which stays valid."""
-    header = bytearray(segment.read_bytes()[:SEGMENT_HEADER_BYTES])
+def change_header(path, position, form, value):
+    """Another value in the header of a segment or base, which stays valid."""
+    header = bytearray(path.read_bytes()[:SEGMENT_HEADER_BYTES])
     struct.pack_into(form, header, position, value)
     struct.pack_into("<Q", header, SEGMENT_HEADER_BYTES - 8, xxh3_64(header[:-8]))
-    write_at(segment, 0, header)
+    write_at(path, 0, header)
 
 
 def change_rules(segment, position, size, rules):
@@ -219,6 +220,57 @@ class BadData(Stopped):
         self.broker.ok("send", "--topic", "t", "--body", "still works")
 
 
+class BadBases(Stopped):
+    """Retention removed the front of this log; bases stand for it."""
+
+    def setUp(self):
+        self.broker = Broker()
+        self.addCleanup(self.broker.__exit__)
+        shutil.copytree(GOLDEN, self.broker.data)
+        self.broker.start()
+        self.broker.stop()
+        self.bases = self.broker.bases
+        self.assertGreater(len(self.bases), 1)
+
+    def test_another_base_format_is_refused(self):
+        for base in self.bases:
+            whole = base.read_bytes()
+            change_header(base, 8, "<I", 2)
+            with self.subTest(base.name):
+                self.assert_refused("DATA_FORMAT", str(base), "version 2")
+            base.write_bytes(whole)
+
+    def test_bases_of_another_log_or_shard_are_refused(self):
+        for base in self.bases:
+            whole = base.read_bytes()
+            lsn = str(int(base.stem))
+            for position, form, value, whose in ((16, "<16s", b"another log's id", "log"),
+                                                 (12, "<I", 7, "shard")):
+                change_header(base, position, form, value)
+                with self.subTest(f"{base.name}, {whose}"):
+                    self.assert_refused("DATA_FORMAT", lsn, f"another {whose}")
+                base.write_bytes(whole)
+
+    def test_a_foreign_file_among_the_bases_is_refused(self):
+        (self.broker.base_directory / "notes.txt").write_text("mine")
+        self.assert_refused("DATA_FORMAT", "notes.txt")
+
+    def test_a_log_without_its_front_and_without_bases_is_refused(self):
+        for base in self.bases:
+            base.unlink()
+        self.assert_refused("DATA_DAMAGED", str(self.broker.log_directory), "are missing")
+
+    def test_a_segment_that_a_base_needs_is_missed(self):
+        self.broker.segments[0].unlink()
+        self.assert_refused("DATA_DAMAGED", str(self.broker.log_directory), "needs them")
+
+    def test_bases_without_their_log_are_refused(self):
+        self.broker.remove_index()
+        for segment in self.broker.segments:
+            segment.unlink()
+        self.assert_refused("DATA_DAMAGED", "the log is gone")
+
+
 class Unusable(Stopped):
     """Paths that the user of tallyd may not use; root may use everything, so it runs as nobody."""
 
@@ -255,10 +307,11 @@ class Unusable(Stopped):
             segment.chmod(0o644)
 
     def test_a_directory_that_may_not_be_written_is_refused(self):
+        self.broker.base_directory.mkdir(exist_ok=True)
         if os.geteuid() == 0:
             self.give_away()
         for directory in (self.broker.data, self.broker.data / "0", self.broker.log_directory,
-                          self.broker.index_directory):
+                          self.broker.base_directory, self.broker.index_directory):
             directory.chmod(0o555)
             with self.subTest(directory.name):
                 self.assert_unusable(f"{directory} is not writable")

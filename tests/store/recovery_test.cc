@@ -9,6 +9,7 @@
 namespace tally::store {
 namespace {
 
+using testing::kSmallSegmentBytes;
 using testing::LogFixture;
 
 /// Three entries, the last of which nothing proves durable; closed.
@@ -46,6 +47,27 @@ struct Written : LogFixture {
             .log = options.new_log_id};
   }
 };
+
+TEST_CASE("entries that are written while the log is read are no damage") {
+  LogFixture fixture;
+  fixture.open().value();
+  fixture.write({"first"}).value();
+  // On a real disk the written zeroes of a segment count as data, to its end.
+  fixture.files->damage(fixture.segment_path(Lsn(0)), kSmallSegmentBytes - 1, "x");
+  const Segments segments =
+      open_segments(*fixture.files, fixture.options.directory, ShardId(0), FileSystem::Mode::kRead)
+          .value();
+  int visited = 0;
+  const auto visit = [&](const Segment&, const CheckedEntry&) -> Result<void> {
+    if (++visited > 1) return {};
+    TALLY_TRY_VOID(fixture.write({"second"}));
+    return fixture.write({"third"});
+  };
+  const auto examined = examine_log(segments, {.from_first = true, .visit = visit});
+  REQUIRE(examined);
+  CHECK(visited == 3);
+  CHECK(examined->end == fixture.log->end());
+}
 
 TEST_CASE("a torn last entry is cut at every length") {
   Written base;

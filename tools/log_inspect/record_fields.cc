@@ -99,56 +99,58 @@ ordered_json fields_of(const store::RetainExtension& from) {
   return {{"horizon", from.horizon.value}, {"floors", std::move(floors)}};
 }
 
-template <typename Extension>
-std::optional<ordered_json> read(const store::RecordView& record) {
-  const auto decoded = store::decode<Extension>(record.header, record.extension);
-  if (!decoded) return std::nullopt;
-  return fields_of(*decoded);
+/// Gives `take` the decoded extension as a Result; `none` when the type has none, `bad` when there is no such type.
+template <typename Answer, typename Take>
+Answer with_extension(const store::RecordView& record, Answer none, Answer bad, Take take) {
+  switch (record.header.type) {
+    case RecordType::kMark:
+      return none;
+    case RecordType::kConfig:
+      return take(store::decode<store::ConfigExtension>(record.header, record.extension));
+    case RecordType::kTopicChange:
+      return take(store::decode<store::TopicChangeExtension>(record.header, record.extension));
+    case RecordType::kGroupChange:
+      return take(store::decode<store::GroupChangeExtension>(record.header, record.extension));
+    case RecordType::kAppend:
+      return take(store::decode<store::AppendExtension>(record.header, record.extension));
+    case RecordType::kHalf:
+      return take(store::decode<store::HalfExtension>(record.header, record.extension));
+    case RecordType::kEnd:
+      return take(store::decode<store::EndExtension>(record.header, record.extension));
+    case RecordType::kCheckDelivered:
+      return take(store::decode<store::CheckDeliveredExtension>(record.header, record.extension));
+    case RecordType::kPark:
+      return take(store::decode<store::ParkExtension>(record.header, record.extension));
+    case RecordType::kResume:
+      return take(store::decode<store::ResumeExtension>(record.header, record.extension));
+    case RecordType::kSettle:
+    case RecordType::kLeaseExpired:
+      return take(store::decode<store::SettleExtension>(record.header, record.extension));
+    case RecordType::kRetain:
+      return take(store::decode<store::RetainExtension>(record.header, record.extension));
+  }
+  return bad;
 }
 
 }  // namespace
 
-std::optional<ordered_json> record_fields(const store::RecordView& record) {
-  switch (record.header.type) {
-    case RecordType::kMark:
-      return ordered_json::object();
-    case RecordType::kConfig:
-      return read<store::ConfigExtension>(record);
-    case RecordType::kTopicChange:
-      return read<store::TopicChangeExtension>(record);
-    case RecordType::kGroupChange:
-      return read<store::GroupChangeExtension>(record);
-    case RecordType::kAppend:
-      return read<store::AppendExtension>(record);
-    case RecordType::kHalf:
-      return read<store::HalfExtension>(record);
-    case RecordType::kEnd:
-      return read<store::EndExtension>(record);
-    case RecordType::kCheckDelivered:
-      return read<store::CheckDeliveredExtension>(record);
-    case RecordType::kPark:
-      return read<store::ParkExtension>(record);
-    case RecordType::kResume:
-      return read<store::ResumeExtension>(record);
-    case RecordType::kSettle:
-    case RecordType::kLeaseExpired:
-      return read<store::SettleExtension>(record);
-    case RecordType::kRetain:
-      return read<store::RetainExtension>(record);
-  }
-  return std::nullopt;
+bool decodes(const store::RecordView& record) {
+  return with_extension(record, true, false,
+                        [](const auto& decoded) { return static_cast<bool>(decoded); });
 }
 
-std::string to_line(const ordered_json& fields) {
-  std::string line;
-  for (const auto& [name, value] : fields.items()) {
-    if (!line.empty()) line += ' ';
-    line +=
-        name + "=" +
-        (value.is_string() ? value.get<std::string>()
-                           : value.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
-  }
-  return line;
+std::optional<ordered_json> record_fields(const store::RecordView& record) {
+  using Fields = std::optional<ordered_json>;
+  return with_extension(record, Fields(ordered_json::object()), Fields(), [](const auto& decoded) {
+    return decoded ? Fields(fields_of(*decoded)) : Fields();
+  });
+}
+
+Error does_not_decode(const store::Segment& segment, const store::RecordHeader& record) {
+  return Error(ErrorCode::kDataDamaged,
+               segment.path + ": position " + std::to_string(segment.position(record.lsn)) +
+                   " (LSN " + std::to_string(record.lsn.value) + "): a record of type " +
+                   std::to_string(static_cast<int>(record.type)) + " does not decode");
 }
 
 }  // namespace tally::tools
