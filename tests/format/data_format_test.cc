@@ -189,7 +189,7 @@ void change_topics_and_groups(GoldenLog& log) {
   });
 }
 
-/// Its open transactions outlive the bases.
+/// Its open transactions outlive the bases, its settles leave a gap and a retry.
 void write_second_segment(GoldenLog& log) {
   change_topics_and_groups(log);
   entry(log, [&] {
@@ -216,6 +216,9 @@ void write_second_segment(GoldenLog& log) {
   entry(log, [&] {
     SettleExtension settle{.group = GroupUid(kBilling), .items = {}};
     settle.items.push_back({.action = 1, .queue = 1, .offset = 0, .attempt = 1});
+    settle.items.push_back({.action = 1, .queue = 1, .offset = 3, .attempt = 1});
+    settle.items.push_back(
+        {.action = 2, .queue = 1, .offset = 1, .attempt = 1, .delay_ms = 43'200'000});
     log.add(RecordType::kSettle, settle, kOrders);
   });
   log.write();
