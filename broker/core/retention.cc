@@ -17,7 +17,7 @@ constexpr std::int64_t kBasesPerShortest = 16;   // … and of the shortest of a
 constexpr std::int64_t kBaseMsMin = 1'000;
 constexpr std::uint64_t kBasesPerSize = 16;
 constexpr std::int64_t kLifetimesKept = 2;
-constexpr std::int64_t kBlameAgainMs = 30'000;  // looks at all open transactions
+constexpr std::int64_t kLookAgainMs = 30'000;  // at all open transactions
 
 bool before(const KnownBase& base, Lsn lsn) { return base.lsn < lsn; }
 
@@ -48,13 +48,15 @@ bool Retention::base_due() const {
   const std::int64_t retention_ms = context_.options.retention_ms;
   const std::int64_t every_ms = std::max({topics_.shortest_retention_ms() / kBasesPerShortest,
                                           retention_ms / kBasesPerRetention, kBaseMsMin});
-  return context_.now_ms() - newest_.time_ms >= every_ms ||
+  const std::int64_t since_ms = context_.now_ms() - newest_.time_ms;
+  return since_ms >= (base_wanted_ ? kBaseMsMin : every_ms) ||
          log_bytes(newest_.lsn) >= context_.options.retention_bytes / kBasesPerSize;
 }
 
 void Retention::base_taken() {
   making_ = true;
   changed_ = false;
+  base_wanted_ = false;
 }
 
 void Retention::base_written(const KnownBase& base) {
@@ -144,20 +146,38 @@ void Retention::step() {
   if (const KnownBase* base = next_horizon()) return load(*base, true);
   if (const KnownBase* base = next_of_topics()) return load(*base, false);
   judge_size();
-  if (needs_another_base()) {
+  if (!base_wanted_) base_wanted_ = another_base_helps();
+  if (base_wanted_ && !changed_ && !making_) {
     context_.proposals.propose_mark(context_.now_ms());
     changed_ = true;
   }
 }
 
-// The horizon stops at the older of the two newest bases, which may need what the newest does not. Where new messages are
-// refused, nothing may come any more that is reason for another one.
-bool Retention::needs_another_base() const {
+// The horizon stops at the older of the two newest bases, which may need what the newest does not, or what none would need
+// that is made now. Where new messages are refused, too little may come for another one to be due by itself.
+bool Retention::another_base_helps() {
   if (context_.full.empty() && context_.space == store::Space::kEnough) return false;
-  if (changed_ || making_ || bases_.empty()) return false;
-  if (bases_.size() == 1) return true;
+  if (newest_.lsn.value == 0) return false;
+  if (bases_.size() < 2) return true;
   const KnownBase& older = bases_[bases_.size() - 2];
-  return older.oldest_needed < std::min(older.lsn, bases_.back().oldest_needed);
+  const KnownBase& newer = bases_.back();
+  if (older.oldest_needed < std::min(older.lsn, newer.oldest_needed)) return true;
+  if (newer.oldest_needed >= newer.lsn) return false;
+  const std::int64_t boot_ms = context_.clock.boot_ms();
+  if (boot_ms < looked_at_ms_ + kLookAgainMs) return false;
+  looked_at_ms_ = boot_ms;
+  const Transaction* oldest = oldest_open();
+  return oldest == nullptr || oldest->lsn > newer.oldest_needed;
+}
+
+const Transaction* Retention::oldest_open() const {
+  const Transaction* oldest = nullptr;
+  transactions_.for_each([&](const Transaction& transaction) {
+    if (is_open(transaction.state) && (oldest == nullptr || transaction.lsn < oldest->lsn)) {
+      oldest = &transaction;
+    }
+  });
+  return oldest;
 }
 
 void Retention::load(const KnownBase& base, bool horizon) {
@@ -242,7 +262,7 @@ void Retention::judge_size() {
   const std::uint64_t most = allowed > UINT64_MAX / 2 ? UINT64_MAX : allowed + allowed / 8;
   if (log_bytes(keep_from()) <= most) return context_.full.clear();
   const std::int64_t boot_ms = context_.clock.boot_ms();
-  if (!context_.full.empty() && boot_ms < blamed_at_ms_ + kBlameAgainMs) return;
+  if (!context_.full.empty() && boot_ms < blamed_at_ms_ + kLookAgainMs) return;
   blamed_at_ms_ = boot_ms;
   context_.full = "the log holds " + mebibytes(log_bytes(keep_from())) + " where " +
                   mebibytes(allowed) + " are allowed, and " + why_it_stays();
@@ -251,12 +271,7 @@ void Retention::judge_size() {
 std::string Retention::why_it_stays() const {
   const KnownBase* base = horizon_base();
   if (base != nullptr && log_bytes(base->lsn) <= context_.options.retention_bytes) {
-    const Transaction* oldest = nullptr;
-    transactions_.for_each([&](const Transaction& transaction) {
-      if (is_open(transaction.state) && (oldest == nullptr || transaction.lsn < oldest->lsn)) {
-        oldest = &transaction;
-      }
-    });
+    const Transaction* oldest = oldest_open();
     if (oldest != nullptr && oldest->lsn < base->lsn) {
       return "transaction " + std::string(oldest->id()) + ", open for " +
              std::to_string((context_.now_ms() - oldest->time_ms) / 60'000) + " min, keeps it";

@@ -61,7 +61,8 @@ class Retention {
   void loaded(const KnownBase& base, bool horizon, const StoredPairs& rows);
   void propose(const KnownBase& base, bool horizon, std::vector<Floors>&& floors);
   bool concerns(const Topic& topic, const KnownBase& base, bool horizon) const;
-  bool needs_another_base() const;
+  bool another_base_helps();
+  const Transaction* oldest_open() const;
   void judge_size();
   std::string why_it_stays() const;
   void cut(const KnownBase& base);
@@ -74,11 +75,14 @@ class Retention {
   KnownBase newest_{};                   ///< even when it is unreadable
   bool changed_ = false;                 ///< since the newest base
   bool making_ = false;                  ///< a base
+  bool base_wanted_ = false;             ///< for want of room, before its time
   bool busy_ = false;                    ///< with a step
   std::size_t in_flight_ = 0;            ///< Retain records of this step
   std::int64_t base_not_before_ms_ = 0;  ///< boot time
   std::int64_t step_at_ms_ = 0;          ///< boot time
-  std::int64_t blamed_at_ms_ = 0;        ///< boot time at which `full` was last worded
+  std::int64_t looked_at_ms_ =
+      0;  ///< boot time at which another base was last judged by open transactions
+  std::int64_t blamed_at_ms_ = 0;  ///< boot time at which `full` was last worded
 };
 
 }  // namespace tally::broker

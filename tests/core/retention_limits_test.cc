@@ -64,6 +64,38 @@ TEST_CASE("a log that an open transaction keeps from being cut names it") {
   REQUIRE(code(s.broker.wait_for<SendResponse>(s.broker.send(s.session, "t"))) == ErrorCode::kOk);
 }
 
+TEST_CASE(
+    "where sends are refused, little that comes still makes the bases that let the log be cut") {
+  CoreOptions options = short_retention();
+  options.retention_bytes = 100'000;
+  options.retention_ms = kDayMs;
+  Scene s(options);
+  const auto refused = [&] {
+    return code(s.broker.wait_for<SendResponse>(s.broker.send(s.session, "t"))) ==
+           ErrorCode::kDiskFull;
+  };
+  SECTION("when the log grew too large before the first base") {
+    s.send(2'000);
+    const auto delivery = s.receive(1).at(0);
+    s.broker.pass(3'000);
+    REQUIRE(refused());
+    REQUIRE(s.settle(delivery, SettleAction::kAck) == ErrorCode::kOk);
+  }
+  SECTION("when the transaction that keeps it ends") {
+    s.broker.prepared(s.session, {.id = "keeps"}).value();
+    for (int i = 0; i < 40; ++i) {
+      s.send(30);
+      s.broker.pass(1'000);
+    }
+    REQUIRE(refused());
+    REQUIRE(s.broker.operator_end(s.session, "keeps", Decision::kRollback));
+    s.send(1);
+  }
+  s.broker.pass(120'000);
+  CHECK_FALSE(refused());
+  CHECK(s.broker.log_first() > Lsn(0));
+}
+
 TEST_CASE("an unreadable base is counted and the next one is taken") {
   Scene s;
   s.send(1);
