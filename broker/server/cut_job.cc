@@ -64,6 +64,9 @@ Result<CutJob::Pace> CutJob::find() {
   const auto forgotten = keys::decode_forgotten(row);
   if (!forgotten)
     return Error(ErrorCode::kDataDamaged, "index: what was forgotten does not decode");
+  // A rebuilt index has no position before its first checkpoint.
+  TALLY_TRY(const auto position, index_.position());
+  if (!position) return Pace::kWait;
   stage_ = Stage::kReadBase;
   if (*forgotten >= cut_.horizon) return Pace::kStep;
   walk_ = log_.walk(*forgotten, cut_.horizon);
