@@ -166,6 +166,8 @@ ReadGrant IndexThread::read(Grant&& grant) const {
       continue;
     }
     answer.grant.drop(i);
+    if (read.error().code == ErrorCode::kExpired)
+      continue;  // retention took it since it was granted
     if (deliveries.empty()) {
       answer.payload = std::move(read).error();
     } else {

@@ -47,16 +47,18 @@ void Session::write_grant(Grant&& grant) {
   grant.response = std::get<ReceiveResponse>(std::move(response));
   const std::size_t end = to.size() + payload;
   to.reserve(end);
-  bool damaged = false;
+  bool incomplete = false;
   for (std::size_t i = 0; i < grant.response.deliveries.size();) {
     auto read = wiring.log->read_block(grant.response.deliveries[i].lsn, grant.record_bytes[i],
                                        store::LogReader::Wait::kCachedOnly, to);
     if (!read) {
-      // Its lease ends by itself; the others of the answer are not its hostages.
+      // Its lease ends by itself; the others of the answer are not its hostages. What retention took since it was granted
+      // is no error.
       grant.drop(i);
+      incomplete = true;
+      if (read.error().code == ErrorCode::kExpired) continue;
       if (grant.response.deliveries.empty()) return give_up(read.error());
       spdlog::error("a message cannot be delivered: {}", to_string(read.error()));
-      damaged = true;
       continue;
     }
     if (!*read) {
@@ -68,7 +70,7 @@ void Session::write_grant(Grant&& grant) {
     }
     ++i;
   }
-  if (damaged) {  // the header in front counts it: once more without it
+  if (incomplete) {  // the header in front counts it: once more without it
     to.resize(before);
     return write_grant(std::move(grant));
   }

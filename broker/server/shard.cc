@@ -8,7 +8,6 @@
 #include "broker/server/shard_bases.h"
 #include "protocol/base/fail_point.h"
 #include "protocol/base/random.h"
-#include "store/segment.h"
 
 namespace tally::broker {
 namespace {
@@ -129,8 +128,7 @@ Result<void> check_directories(const Opening& opening) {
 
 /// True when there is no log yet. An index is only made beside one, so then it must not stand there.
 Result<bool> is_first_start(const Opening& opening) {
-  TALLY_TRY(const auto names, opening.files.list(opening.paths.log));
-  if (std::any_of(names.begin(), names.end(), store::parse_segment_name)) return false;
+  if (opening.log) return false;
   TALLY_TRY(const bool has_index, opening.files.exists(opening.paths.index + "/CURRENT"));
   if (!has_index) return true;
   return Error(ErrorCode::kDataDamaged, opening.paths.log + ": the log is gone; " +
@@ -171,6 +169,8 @@ Attempt open_with_index(const Opening& opening, std::string& why) {
   };
   TALLY_TRY(const bool condemned, opening.files.exists(opening.paths.condemned));
   if (condemned) return give_up("the index failed before");
+  TALLY_TRY(const bool exists, opening.files.exists(opening.paths.index + "/CURRENT"));
+  if (!exists) return give_up("no checkpoint");
   Shard shard;
   auto index = open_index(opening);
   if (!index && means_rebuild(index.error())) return give_up(index.error().message);
@@ -205,7 +205,7 @@ Result<void> begin_rebuild(const Opening& opening, LogId log, const store::BaseI
                            Shard& shard) {
   TALLY_TRY(bool condemned, opening.files.exists(opening.paths.condemned));
   if (base != nullptr && !condemned) {
-    // A process that ends before all rows are there leaves an index that looks whole.
+    // A process that ends before all rows are there, and known to be complete, leaves an index that looks whole.
     TALLY_TRY_VOID(condemn(opening.files, opening.paths));
     condemned = true;
   }
@@ -217,7 +217,7 @@ Result<void> begin_rebuild(const Opening& opening, LogId log, const store::BaseI
     }));
     TALLY_FAIL_POINT("server.after_restored_base");
   }
-  if (condemned) TALLY_TRY_VOID(opening.files.remove(opening.paths.condemned));
+  if (condemned && base == nullptr) TALLY_TRY_VOID(opening.files.remove(opening.paths.condemned));
   shard.core = opening.make_core(log);
   return shard.core->restore(*shard.index);
 }
@@ -241,6 +241,7 @@ Result<store::Log::Opened> replay_all(const Opening& opening, const store::BaseI
                                               " does not match the log: " + opened.report.mismatch);
   }
   TALLY_TRY_VOID(shard.core->complete());
+  if (base != nullptr) TALLY_TRY_VOID(opening.files.remove(opening.paths.condemned));
   return opened;
 }
 
@@ -269,6 +270,8 @@ Result<Shard> rebuild(const Opening& opening, const std::string& why) {
   if (!opened) {
     shard = Shard{};
     TALLY_TRY_VOID(store::destroy_leveldb_index(opening.files, opening.paths.index));
+    TALLY_TRY(const bool condemned, opening.files.exists(opening.paths.condemned));
+    if (condemned) TALLY_TRY_VOID(opening.files.remove(opening.paths.condemned));
     return std::move(opened).error();
   }
   report(opened->report, how);
