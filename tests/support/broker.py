@@ -106,7 +106,7 @@ class Broker:
 
     @property
     def bases(self):
-        return sorted(self.base_directory.glob("*.base"))
+        return sorted(self.base_directory.glob("[0-9]*.base"))
 
     def command(self, *flags):
         program = "tallyd-testing" if self.fail_point else "tallyd"
