@@ -14,18 +14,27 @@ TestBroker::TestBroker(CoreOptions core_options)
   start();
 }
 
+TestBroker::TestBroker(const CoreOptions& core_options, std::unique_ptr<store::IndexStore> index)
+    : options(core_options), index_(std::move(index)), rows_alone_(true) {
+  log_id_.bytes[0] = 7;
+  start();
+}
+
 void TestBroker::start() {
   serving_ = false;
   core_ = std::make_unique<BrokerCore>(options, ShardId(0), log_id_);
   replay(*core_, *index_);
-  REQUIRE(core_->complete());
+  if (!rows_alone_) REQUIRE(core_->complete());
   std::vector<KnownBase> known;
   for (const auto& [lsn, base] : bases_) known.push_back(base.known);
   core_->bases(std::move(known));
   core_->set_space(first_space);
-  const bool any = !log_.empty();
-  core_->serve(now_, any ? log_.back().header.index : EntryIndex{},
-               any ? log_.back().header.end() : Lsn{}, any ? log_.back().header.time_ms : 0);
+  store::ReplayFrom end = index_->position().value().value_or(store::ReplayFrom{});
+  if (!log_.empty()) {
+    const store::EntryHeader& newest = log_.back().header;
+    end = {.applied = newest.index, .next = newest.end(), .time_ms = newest.time_ms};
+  }
+  core_->serve(now_, end.applied, end.next, end.time_ms);
   serving_ = true;
 }
 

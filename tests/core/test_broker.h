@@ -16,6 +16,8 @@ namespace tally::broker {
 class TestBroker {
  public:
   explicit TestBroker(CoreOptions options = {});
+  /// Restored from rows of an index, with no log behind them.
+  TestBroker(const CoreOptions& options, std::unique_ptr<store::IndexStore> index);
 
   enum class Start {
     kCheckpoint,
@@ -131,6 +133,9 @@ class TestBroker {
   Result<void> complete_from_newest_base();
   /// Rows of one kind in the index.
   std::size_t rows(keys::Kind kind) const;
+  const std::map<std::string, std::string>& newest_base_rows() const {
+    return bases_.rbegin()->second.rows;
+  }
   /// Loads that are under way; the core gets no answer before release_loads().
   std::vector<Load> hold_loads() { return std::exchange(loads_, {}); }
   void release_loads(std::vector<Load> loads) { loads_ = std::move(loads); }
@@ -160,6 +165,7 @@ class TestBroker {
   LogId log_id_{};
   Now now_{.wall_ms = 1'700'000'000'000, .boot_ms = 1'000'000};
   std::unique_ptr<store::IndexStore> index_;
+  const bool rows_alone_ = false;  ///< no log is there in which messages could be located
   std::unique_ptr<BrokerCore> core_;
   std::deque<Stored> log_{};
   std::map<Lsn, Base> bases_{};
