@@ -75,6 +75,8 @@ Result<bool> SegmentReader::read_block(Lsn lsn, std::uint32_t record_bytes, Wait
 void SegmentReader::add(std::shared_ptr<const Segment> segment) {
   const std::lock_guard lock(changing_);
   auto grown = std::make_shared<Segments>(*segments());
+  // Too small for its first entry, it is still empty: its file was replaced by this one.
+  if (grown->back()->base() == segment->base()) grown->pop_back();
   grown->push_back(std::move(segment));
   segments_.store(std::move(grown), std::memory_order_release);
 }

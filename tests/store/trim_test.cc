@@ -106,6 +106,18 @@ TEST_CASE("a segment stays on disk as long as somebody reads it") {
   CHECK(removal->bytes_removed() == testing::kSmallSegmentBytes);
 }
 
+TEST_CASE("a segment that was too small for its first entry is not removed in place of the next") {
+  LogFixture fixture;
+  REQUIRE(fixture.open());
+  REQUIRE(fixture.write({std::string(2 * testing::kSmallSegmentBytes, 'x')}));
+  CHECK(fixture.log->segments() == 1);
+  const auto removal = fixture.log->removal();
+  CHECK(removal->step(fixture.log->end()).value() == Next::kDone);
+  fixture.crash({});
+  REQUIRE(fixture.open());
+  CHECK(fixture.seen.size() == 1);
+}
+
 TEST_CASE("a large file shrinks before it is unlinked") {
   LogFixture fixture;
   fixture.options.segment_bytes = 40u << 20;
