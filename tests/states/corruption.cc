@@ -23,7 +23,8 @@ bool is_damage(const Error& error) {
 
 /// A healthy disk, all of it synced, and the truth about it.
 struct Specimen {
-  /// Where an entry stands, and what its preamble says was durable.
+  /// Where an entry stands, and what its preamble says was durable. No path: its segment was
+  /// removed.
   struct Place {
     std::string path{};
     std::uint64_t begin = 0;
@@ -78,6 +79,10 @@ Specimen make_specimen(std::uint64_t number) {
   }
   for (const auto& item : made.truth.entries) {
     const store::EntryHeader& header = item->entry.header();
+    if (header.lsn < bases.front()) {
+      made.places.emplace_back();
+      continue;
+    }
     const Lsn base = *std::prev(std::upper_bound(bases.begin(), bases.end(), header.lsn));
     const std::string path = kLogDirectory + "/" + store::segment_name(base);
     const std::uint64_t begin = store::kSegmentHeaderBytes + header.lsn.value - base.value;
@@ -127,7 +132,8 @@ class Trial {
   /// A position that is none: refused, or not matched.
   Complaint wrong_checkpoint() {
     ReplayFrom from = truth_.position(truth_.checkpoint);
-    if (from.applied == EntryIndex(0)) return std::nullopt;
+    // Of a checkpoint that ends where the log begins nothing but the index can be compared.
+    if (from.applied == EntryIndex(0) || from.next == first_lsn(*disk_)) return std::nullopt;
     switch (dice_.below(4)) {
       case 0:
         from.applied = EntryIndex(from.applied.value + 1 + dice_.below(3));
@@ -152,13 +158,16 @@ class Trial {
   /// Bytes rot under a running process.
   Complaint while_it_runs() {
     Recovered running;
-    if (auto opened = running.open(*disk_, {}); !opened) return opened.error().message;
+    const std::size_t from = first_lsn(*disk_) == Lsn(0) ? 0 : truth_.checkpoint;
+    if (auto opened = running.open(*disk_, truth_.position(from)); !opened) {
+      return opened.error().message;
+    }
     damage_.emplace(*disk_, kLogDirectory, dice_);
     return read_messages(*running.log, truth_.acknowledged);
   }
 
   Complaint read_messages(const store::Log& log, std::size_t count) {
-    for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t i = truth_.count_at(log.first()); i < count; ++i) {
       std::string block;
       const OwnedEntry& entry = *truth_.entries[i];
       for (std::size_t record = 0; record < entry.records.size(); ++record) {
@@ -188,7 +197,12 @@ class Trial {
     }
     std::size_t base = 0;
     if (auto wrong = read_bases(base)) return wrong;
-    if (!use_index) from = base;
+    if (!use_index || truth_.end(from) < first_lsn(*disk_)) from = base;
+    if (truth_.end(from) < first_lsn(*disk_)) {
+      ++found_.refused;
+      if (damage_->touched_any(kBaseDirectory)) return std::nullopt;
+      return std::string("nothing is left to begin with");
+    }
     Recovered found;
     if (const auto opened = found.open(*disk_, truth_.position(from)); !opened) {
       return judge_refusal(opened.error());

@@ -9,16 +9,20 @@ using store::ReplayFrom;
 using Part = CrashKeeps::Part;
 
 constexpr std::size_t kShortSteps = 3;
+constexpr std::size_t kShortStepsOfFew = 2;  // when fewer than a million states are wanted
 constexpr std::size_t kLongSteps = 12;
 constexpr std::uint32_t kImagesOfMany = 8;  // when a million states are wanted
 constexpr std::uint64_t kMany = 1'000'000;
 constexpr std::uint32_t kShortImages = 3;
-constexpr std::uint64_t kLongWorkloadsMin = 60;
+constexpr std::uint64_t kLongWorkloadsMin = 40;
 constexpr std::uint32_t kLongImages = 4;
 constexpr std::uint32_t kLevelDbImages = 6;
-constexpr std::uint64_t kLevelDbOneIn = 15;
+constexpr std::uint64_t kLevelDbOneIn = 4;
+constexpr std::uint64_t kLevelDbPercentMin = 1;
 constexpr std::uint64_t kLevelDbCutAgainOneIn = 6;  // it makes many files at each start
 constexpr std::size_t kViolationsMax = 3;
+
+const std::string kReservePath = kLogDirectory + "/" + std::string(store::kReserveName);
 
 constexpr std::array kParts = {Part::kNothing, Part::kEverything, Part::kSectors, Part::kRandom,
                                Part::kWrites,  Part::kNames,      Part::kLater,   Part::kSectors};
@@ -57,6 +61,11 @@ Follow follow_of(std::uint64_t die) {
   return die < 10 ? Follow::kWrite : Follow::kNothing;
 }
 
+Truth without_checkpoint(Truth truth) {
+  truth.checkpoint = 0;
+  return truth;
+}
+
 class Explorer {
  public:
   explicit Explorer(CrashStates& found) : found_(found) {}
@@ -66,11 +75,13 @@ class Explorer {
     ++found_.workloads;
     MemoryFileSystem files;
     Machine machine(files, workload.index);
+    machine.set_fill([&](bool full) { files.set_full(full); });
     std::uint64_t operation = 0;
     bool cut = workload.cut_from == 0;
     files.observe([&](FileCall) {
       ++operation;
       if (!cut) return;
+      if (machine.is_full() && !*files.exists(kReservePath)) ++found_.moments_on_reserve;
       const State made{.during = "the workload", .operation = operation};
       each_image(files, workload.images, made, [&](MemoryFileSystem& disk, const State& state) {
         judge(disk, machine.truth(), machine.durable_entries(), state);
@@ -118,37 +129,41 @@ class Explorer {
   /// was cut; a checkpoint may hold as many.
   void judge(MemoryFileSystem& disk, const Truth& truth, std::size_t durable, const State& state) {
     ++found_.states;
+    if (first_lsn(disk) != Lsn(0)) ++found_.trimmed_states;
     Dice dice(state.keeps.seed ^ 0x5eed);
     const Follow follow = state.depth() < 2 ? follow_of(dice.below(16)) : Follow::kNothing;
     std::uint64_t operation = 0;
+    bool damaged = false;               // so that LevelDB is removed
     if (follow == Follow::kCutAgain) {  // during this start
       disk.observe([&](FileCall) {
         const State made{&state, "the start", ++operation};
         each_image(disk, images_again(state.keeps.seed + operation), made,
                    [&](MemoryFileSystem& image, const State& next) {
-                     judge(image, truth, durable, next);
+                     judge(image, damaged ? without_checkpoint(truth) : truth, durable, next);
                    });
       });
     }
     std::size_t from = 0;
-    Complaint wrong = begin(disk, truth, durable, dice, from);
+    Complaint wrong = begin(disk, truth, durable, dice, from, damaged);
     if (!wrong) wrong = start(disk, truth, from, follow, dice, state);
     if (wrong) complain(describe(state), *wrong);
   }
 
   /// Finds out where replay begins.
   Complaint begin(MemoryFileSystem& disk, const Truth& truth, std::size_t durable, Dice& dice,
-                  std::size_t& from) {
+                  std::size_t& from, bool& damaged) {
     std::size_t base = 0;
     if (auto wrong = compare_bases(disk, truth, base)) return wrong;
     if (workload_->index == Machine::IndexKind::kLevelDb) {
       ++found_.leveldb_states;
-      auto wrong = open_leveldb(disk, truth, from);
-      if (!wrong && from < truth.checkpoint) ++found_.rebuilds;
+      auto wrong = open_leveldb(disk, truth, from, damaged);
+      if (damaged) ++found_.rebuilds;
+      if (truth.end(from) < first_lsn(disk)) from = base;
       return wrong;
     }
     const std::array<std::size_t, 4> positions = {0, base, truth.checkpoint, durable};
     from = positions[dice.below(positions.size())];
+    if (truth.end(from) < first_lsn(disk)) from = base;
     return std::nullopt;
   }
 
@@ -216,11 +231,12 @@ class Explorer {
 
 }  // namespace
 
-std::uint64_t short_workloads() {
+std::uint64_t short_workloads(std::size_t steps_max) {
   std::uint64_t count = 0;
-  for (std::size_t steps = 0; steps <= kShortSteps; ++steps) count += power(kSteps, steps);
+  for (std::size_t steps = 0; steps <= steps_max; ++steps) count += power(kSteps, steps);
   return count;
 }
+std::uint64_t short_workloads() { return short_workloads(kShortSteps); }
 
 Workload make_workload(std::uint64_t number) {
   Workload made{.number = number, .steps = {}, .images = kShortImages};
@@ -261,19 +277,27 @@ std::string describe(const Workload& workload) {
 CrashStates run_crash_states(std::uint64_t states, std::optional<std::uint64_t> only) {
   CrashStates found;
   Explorer explorer(found);
+  const bool many = only || states >= kMany;
   const auto run = [&](std::uint64_t number) {
     Workload workload = make_workload(number);
-    if (number < short_workloads() && (only || states >= kMany)) workload.images = kImagesOfMany;
+    if (many && number < short_workloads()) workload.images = kImagesOfMany;
     explorer.run(workload);
+    return !explorer.enough();
   };
   if (only) {
     run(*only);
     return found;
   }
+  const std::uint64_t all_short = short_workloads(many ? kShortSteps : kShortStepsOfFew);
+  for (std::uint64_t number = 0; number < all_short; ++number) {
+    if (!run(number)) return found;
+  }
   const std::uint64_t least = short_workloads() + kLongWorkloadsMin;
-  for (std::uint64_t number = 0; number < least || found.states < states; ++number) {
-    run(number);
-    if (explorer.enough()) break;
+  for (std::uint64_t number = short_workloads();
+       number < least || found.states < states ||
+       found.leveldb_states * 100 < found.states * kLevelDbPercentMin;
+       ++number) {
+    if (!run(number)) break;
   }
   return found;
 }

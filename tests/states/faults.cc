@@ -10,9 +10,9 @@ namespace {
 using IndexKind = Machine::IndexKind;
 
 constexpr std::array kMapSteps = {
-    Step::kSmall, Step::kBatch,      Step::kCheckpoint, Step::kRoll, Step::kBase,
-    Step::kHuge,  Step::kRestart,    Step::kMark,       Step::kFill, Step::kBatch,
-    Step::kSmall, Step::kCheckpoint, Step::kRestart,    Step::kSmall};
+    Step::kSmall, Step::kBatch,      Step::kCheckpoint, Step::kRoll,    Step::kBase,
+    Step::kHuge,  Step::kRestart,    Step::kMark,       Step::kFill,    Step::kBatch,
+    Step::kSmall, Step::kCheckpoint, Step::kTrim,       Step::kRestart, Step::kSmall};
 constexpr std::array kLevelDbSteps = {Step::kSmall,   Step::kCheckpoint, Step::kBatch,
                                       Step::kRestart, Step::kSmall,      Step::kCheckpoint,
                                       Step::kBatch,   Step::kCheckpoint};
@@ -61,9 +61,10 @@ class FaultRun {
     if (aftermath == Aftermath::kPowerCutKeepsSome) files_ = files_->after_crash(some);
     files_->set_cache_kept(aftermath == Aftermath::kRestartKeptCache);
     std::size_t from = 0;
+    bool damaged = false;
     if (kind_ == IndexKind::kMap) {
       from = truth_.checkpoint;
-    } else if (auto wrong = open_leveldb(*files_, truth_, from)) {
+    } else if (auto wrong = open_leveldb(*files_, truth_, from, damaged)) {
       return wrong;
     }
     std::size_t base = 0;
@@ -87,7 +88,8 @@ class FaultRun {
         if (!done) break;
         done = machine.run(step);
         if (done || machine.complaint()) continue;
-        const bool optional = step == Step::kCheckpoint || step == Step::kBase;
+        const bool optional =
+            step == Step::kCheckpoint || step == Step::kBase || step == Step::kTrim;
         if (optional && done.error().code == ErrorCode::kDiskFull) {
           done = Result<void>();
         } else if (!optional && step != Step::kRestart) {

@@ -31,13 +31,13 @@ TEST_CASE("no power cut loses an acknowledged entry, invents one, or stops the n
       run_crash_states(number_in_environment("TALLY_STATES").value_or(kStates),
                        number_in_environment("TALLY_WORKLOAD"));
   check_none(found.violations);
-  std::printf(
-      "crash states: %llu workloads, %llu with LevelDB (%llu rebuilt): %llu states, %zu "
-      "violations\n",
-      static_cast<unsigned long long>(found.workloads),
-      static_cast<unsigned long long>(found.leveldb_states),
-      static_cast<unsigned long long>(found.rebuilds),
-      static_cast<unsigned long long>(found.states), found.violations.size());
+  const auto count = [](std::uint64_t number) { return static_cast<unsigned long long>(number); };
+  std::printf("crash states: %llu workloads, %llu moments on the reserve\n", count(found.workloads),
+              count(found.moments_on_reserve));
+  std::printf("crash states: %llu with LevelDB (%llu rebuilt), %llu of a trimmed log\n",
+              count(found.leveldb_states), count(found.rebuilds), count(found.trimmed_states));
+  std::printf("crash states: %llu states, %zu violations\n", count(found.states),
+              found.violations.size());
 }
 
 TEST_CASE("no error of the file system loses an acknowledged entry") {

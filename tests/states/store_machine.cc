@@ -44,6 +44,7 @@ store::LogOptions state_log_options(const std::string& root) {
   options.segment_bytes = kStateSegmentBytes;
   options.new_log_id.bytes.fill(0x5a);
   options.prepare_ahead = false;
+  options.reserve_bytes = kStateSegmentBytes;
   return options;
 }
 
@@ -114,6 +115,12 @@ Complaint compare_messages(const store::Log& log, const Truth& truth, std::size_
       const auto read =
           reader->read_block(header.lsn, static_cast<std::uint32_t>(header.record_bytes()),
                              store::LogReader::Wait::kDisk, block);
+      if (header.lsn < log.first()) {
+        if (read || read.error().code != ErrorCode::kExpired) {
+          return at_entry(i + 1) + "it was removed, and is read";
+        }
+        continue;
+      }
       if (!read) return at_entry(i + 1) + read.error().message;
       if (block != entry.blocks[record]) return at_entry(i + 1) + "another message is read";
     }
@@ -162,15 +169,30 @@ Complaint compare_bases(store::FileSystem& files, const Truth& truth, std::size_
     if (auto wrong = comparison.end()) return "bases: " + *wrong;
   }
   if (newest < truth.base) return std::string("an acknowledged base is gone");
+  const Lsn first = first_lsn(files);
+  if (first != Lsn(0) && (bases->empty() || bases->front().oldest_needed < first)) {
+    return std::string("segments are gone that a base needs");
+  }
   return std::nullopt;
 }
 
-Complaint open_leveldb(store::FileSystem& files, const Truth& truth, std::size_t& from) {
+Lsn first_lsn(store::FileSystem& files) {
+  const auto names = files.list(kLogDirectory);
+  if (!names) return Lsn(0);
+  for (const std::string& name : *names) {
+    if (const auto base = store::parse_segment_name(name)) return *base;
+  }
+  return Lsn(0);
+}
+
+Complaint open_leveldb(store::FileSystem& files, const Truth& truth, std::size_t& from,
+                       bool& damaged) {
   from = 0;
   const auto made = files.exists(kIndexDirectory);
   if (!made) return made.error().message;
   const auto index = store::open_leveldb_index(files, kIndexDirectory);
-  if (!index && index.error().code == ErrorCode::kDataDamaged) {
+  damaged = !index && index.error().code == ErrorCode::kDataDamaged;
+  if (damaged) {
     const auto gone = store::destroy_leveldb_index(files, kIndexDirectory);
     return gone ? Complaint() : gone.error().message;
   }
@@ -213,6 +235,10 @@ const char* name(Step step) {
       return "checkpoint";
     case Step::kBase:
       return "base";
+    case Step::kTrim:
+      return "trim";
+    case Step::kSpace:
+      return "space";
     case Step::kRestart:
       return "restart";
   }
@@ -225,6 +251,7 @@ Result<void> Machine::start() {
 }
 
 Result<void> Machine::open() {
+  removal_.reset();
   now_.log.reset();
   if (kind_ == IndexKind::kMap) {
     if (!index_) index_ = store::make_memory_index();
@@ -302,12 +329,47 @@ Result<void> Machine::base() {
   for (std::size_t i = 0; i < truth_.acknowledged; ++i) {
     TALLY_TRY_VOID(writer.add(row_key(i + 1), row_value(truth_.entries[i]->entry.header())));
   }
-  TALLY_TRY_VOID(writer.finish(Lsn(0)));
+  TALLY_TRY_VOID(writer.finish(position.next));
   truth_.base = truth_.acknowledged;
   return {};
 }
 
+/// In the order that store/README.md gives.
+Result<void> Machine::trim() {
+  if (truth_.acknowledged == 0) return {};
+  if (truth_.checkpoint == 0) TALLY_TRY_VOID(checkpoint());
+  if (truth_.base == 0) TALLY_TRY_VOID(base());
+  const std::string directory = root_ + "/base";
+  TALLY_TRY(const std::vector<Lsn> bases, store::list_base_positions(files_, directory));
+  for (std::size_t i = 0; i + 1 < bases.size(); ++i) {
+    TALLY_TRY_VOID(store::remove_base(files_, directory, bases[i]));
+  }
+  if (!removal_) removal_ = now_.log->removal();
+  const Lsn keep_from = truth_.end(std::min(truth_.checkpoint, truth_.base));
+  auto next = store::SegmentRemoval::Next::kStep;
+  while (next == store::SegmentRemoval::Next::kStep) {
+    TALLY_TRY(next, removal_->step(keep_from));
+  }
+  return {};
+}
+
+void Machine::change_space() {
+  if (!fill_) return;
+  full_ = !full_;
+  fill_(full_);
+  if (!full_) now_.log->retry_space();
+}
+
 Result<void> Machine::run(Step step) {
+  auto done = run_on_disk(step);
+  if (done || !full_ || done.error().code != ErrorCode::kDiskFull) return done;
+  if (step == Step::kCheckpoint || step == Step::kBase || step == Step::kTrim) return {};
+  full_ = false;
+  fill_(false);
+  return open();
+}
+
+Result<void> Machine::run_on_disk(Step step) {
   switch (step) {
     case Step::kSmall:
       return write({body(kSmallBytes)});
@@ -327,6 +389,11 @@ Result<void> Machine::run(Step step) {
       return checkpoint();
     case Step::kBase:
       return base();
+    case Step::kTrim:
+      return trim();
+    case Step::kSpace:
+      change_space();
+      return {};
     case Step::kRestart:
       return open();
   }

@@ -3,6 +3,7 @@
 // truth about it, which the suites compare with what a start finds.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -11,6 +12,7 @@
 #include "store/base.h"
 #include "store/index_store.h"
 #include "store/log.h"
+#include "store/segment_removal.h"
 #include "tests/store/log_fixture.h"
 #include "tests/support/memory_file_system.h"
 
@@ -55,7 +57,8 @@ using Complaint = std::optional<std::string>;
 
 /// Every acknowledged entry is there, nothing else but what was submitted, in order, without gaps.
 Complaint compare_entries(const Recovered& found, const Truth& truth, std::size_t from);
-/// Messages of the entries in (from, to] are read as they were sent.
+/// Messages of the entries in (from, to] are read as they were sent; those whose segment was
+/// removed are expired.
 Complaint compare_messages(const store::Log& log, const Truth& truth, std::size_t from,
                            std::size_t to);
 /// Compares rows, as they come, with those of the first `count` entries: one of each.
@@ -76,12 +79,17 @@ class RowComparison {
 Complaint compare_rows(const store::IndexView& index, const Truth& truth, std::size_t count);
 
 /// The bases that are listed: whole, of entries that are acknowledged, and the newest one of the
-/// truth among them. `newest` becomes the number of entries in the newest.
+/// truth among them. `newest` becomes the number of entries in the newest. A log that begins behind
+/// LSN 0 has one, and each finds the segments behind it.
 Complaint compare_bases(store::FileSystem& files, const Truth& truth, std::size_t& newest);
 
+/// Where the log of a disk begins, by the names of its segments; 0 without any.
+Lsn first_lsn(store::FileSystem& files);
+
 /// Opens LevelDB: all rows of entries up to its position, which becomes `from`, no older than the
-/// newest acknowledged checkpoint; or damaged and removed: `from` stays 0.
-Complaint open_leveldb(store::FileSystem& files, const Truth& truth, std::size_t& from);
+/// newest acknowledged checkpoint; or `damaged` and removed: `from` stays 0.
+Complaint open_leveldb(store::FileSystem& files, const Truth& truth, std::size_t& from,
+                       bool& damaged);
 
 /// The rows that entries in (from, to] add to the index.
 store::IndexBatch make_checkpoint(const Truth& truth, std::size_t from, std::size_t to);
@@ -97,7 +105,9 @@ enum class Step : std::uint8_t {
   kMark,        ///< one without messages, as an idle log gets it
   kCheckpoint,  ///< of all that is acknowledged
   kBase,        ///< of all that is acknowledged
-  kRestart,     ///< the process dies and starts again
+  kTrim,     ///< removes what lies before checkpoint and base, which it makes when there are none
+  kSpace,    ///< the disk is full, and all later files are refused; the next time it has room
+  kRestart,  ///< the process dies and starts again
 };
 inline constexpr std::size_t kSteps = static_cast<std::size_t>(Step::kRestart) + 1;
 const char* name(Step step);
@@ -111,7 +121,10 @@ class Machine {
 
   /// Starts the first process.
   Result<void> start();
-  /// The first error is final: nothing is done afterwards.
+  /// Makes the disk full, or not; without it kSpace does nothing.
+  void set_fill(std::function<void(bool full)> fill) { fill_ = std::move(fill); }
+  /// The first error is final: nothing is done afterwards. On a full disk a write that needs a new
+  /// file fails once the reserve is used: then room is made, and the process starts again.
   Result<void> run(Step step);
   /// Writes entries with these bodies in one write.
   Result<void> write(const std::vector<std::string>& bodies);
@@ -121,14 +134,18 @@ class Machine {
   const Truth& truth() const { return truth_; }
   /// Of the process that runs; null before its log is open.
   const store::Log* log() const { return now_.log.get(); }
-  std::size_t durable_entries() const;  ///< as its log says
+  bool is_full() const { return full_; }  ///< its disk
+  std::size_t durable_entries() const;    ///< as its log says
   /// What is wrong with the last start; nothing when all is well.
   const Complaint& complaint() const { return complaint_; }
 
  private:
   Result<void> open();
+  Result<void> run_on_disk(Step step);
   Result<void> checkpoint();
   Result<void> base();
+  Result<void> trim();
+  void change_space();
   std::string body(std::size_t bytes);
   std::uint64_t room() const;  ///< for one message, in the current segment
 
@@ -137,6 +154,9 @@ class Machine {
   const std::string root_;
   std::unique_ptr<store::IndexStore> index_{};
   Recovered now_{};
+  std::unique_ptr<store::SegmentRemoval> removal_{};  ///< of the log that is open
+  std::function<void(bool full)> fill_{};
+  bool full_ = false;
   Truth truth_{};
   Complaint complaint_{};
   std::uint64_t serial_ = 0;

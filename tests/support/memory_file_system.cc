@@ -335,6 +335,11 @@ void MemoryFileSystem::set_capacity(std::uint64_t bytes) {
   capacity_ = bytes;
 }
 
+void MemoryFileSystem::set_full(bool full) {
+  const std::lock_guard lock(mutex_);
+  capacity_ = full ? used() : std::numeric_limits<std::uint64_t>::max();
+}
+
 void MemoryFileSystem::set_cold(bool cold) {
   const std::lock_guard lock(mutex_);
   cold_ = cold;

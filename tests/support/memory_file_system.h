@@ -92,6 +92,7 @@ class MemoryFileSystem final : public store::FileSystem {
   std::uint64_t calls(FileCall call) const;
   /// Bytes of all files together; over it DISK_FULL.
   void set_capacity(std::uint64_t bytes);
+  void set_full(bool full);  ///< capacity is what is used now, or has no end
   /// read_cached() finds nothing.
   void set_cold(bool cold);
   /// drop_cache() does nothing, as for pages that somebody else uses.
