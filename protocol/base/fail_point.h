@@ -3,7 +3,7 @@
 // product: there the macro is empty, and the linker leaves out a function nobody calls.
 //
 // TALLY_FAIL_POINT=name or name:k in the environment: SIGKILL at the first (k-th) pass of that
-// name.
+// name; with @FILE behind it only passes count while that file exists.
 
 namespace tally {
 void fail_point(const char* name);

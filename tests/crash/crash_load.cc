@@ -32,11 +32,17 @@ CrashLoad::CrashLoad(const std::string& broker, std::uint64_t seed, CrashOracle&
 CrashLoad::~CrashLoad() = default;
 
 void CrashLoad::begin() {
+  for (const auto& transaction : oracle_.transactions()) {
+    // What is open keeps the log; where nothing is given up, some may stay open for long.
+    if (transaction.end_acknowledged || (oracle_.retention_ms() == 0 && random_() % 2 == 0))
+      continue;
+    open_.push_back(transaction);
+  }
   client_->ask(CreateTopicRequest{.topic = kTopic}, {}, kTimeoutMs,
                [this](Result<net::Answer>&& answer) {
                  if (!answer) return failed(answer.error());
                  for (int i = 0; i < kSendsInFlight; ++i) send();
-                 for (int i = 0; i < kTransactionsInFlight; ++i) prepare();
+                 for (int i = 0; i < kTransactionsInFlight; ++i) next_transaction();
                  for (int i = 0; i < kReceivesInFlight; ++i) receive();
                });
 }
@@ -48,7 +54,9 @@ void CrashLoad::count(std::uint64_t& counter) {
 }
 
 bool CrashLoad::refused(const Result<net::Answer>& answer, CrashOracle::Number number) {
-  if (answer || answer.error().code != ErrorCode::kOverloaded) return false;
+  if (answer) return false;
+  const ErrorCode code = answer.error().code;
+  if (code != ErrorCode::kOverloaded && code != ErrorCode::kDiskFull) return false;
   oracle_.refused(number);
   return true;
 }
@@ -93,40 +101,52 @@ void CrashLoad::send() {
                });
 }
 
+void CrashLoad::next_transaction() {
+  if (open_.empty()) return prepare();
+  const CrashOracle::Transaction transaction = std::move(open_.back());
+  open_.pop_back();
+  end(transaction);
+}
+
 void CrashLoad::prepare() {
-  const std::uint64_t dice = random_() % 500;
-  const Decision decision = dice < 400 ? Decision::kCommit : Decision::kRollback;
-  const bool leave_pending = dice == 499;
+  const std::uint64_t dice = random_() % 20;
+  const Decision decision = dice < 16 ? Decision::kCommit : Decision::kRollback;
+  const bool leave_open = dice == 19;
   const CrashOracle::Number number = oracle_.begin_transaction(decision);
   PrepareRequest request{
       .topic = kTopic, .transaction = CrashOracle::transaction_id(number), .group = kProducerGroup};
   client_->ask(std::move(request), block_of(oracle_.body(number)), kTimeoutMs,
-               [this, number, decision, leave_pending](Result<net::Answer>&& answer) {
+               [this, number, decision, leave_open](Result<net::Answer>&& answer) {
                  if (refused(answer, number)) {
-                   return client_->post_after(kPauseMs, [this] { prepare(); });
+                   return client_->post_after(kPauseMs, [this] { next_transaction(); });
                  }
                  if (!answer) return failed(answer.error());
                  const Handle& handle = std::get<PrepareResponse>(answer->response).handle;
                  oracle_.half_acknowledged(number, handle);
                  if (gone_) return;
-                 if (leave_pending) return prepare();
-                 end(number, decision, handle);
+                 if (leave_open) return next_transaction();
+                 end({.number = number, .decision = decision, .handle = handle});
                });
 }
 
-void CrashLoad::end(CrashOracle::Number number, Decision decision, const Handle& handle) {
+void CrashLoad::end(const CrashOracle::Transaction& transaction) {
+  const CrashOracle::Number number = transaction.number;
   oracle_.end_asked(number);
   EndRequest request{.transaction = CrashOracle::transaction_id(number),
                      .group = kProducerGroup,
-                     .decision = decision,
-                     .handle = handle,
+                     .decision = transaction.decision,
+                     .handle = transaction.handle,
                      .messages = 1};
-  client_->ask(std::move(request), {}, kTimeoutMs, [this, number](Result<net::Answer>&& answer) {
-    if (!answer) return failed(answer.error());
-    oracle_.end_acknowledged(number);
-    count(transactions_);
-    if (!gone_) prepare();
-  });
+  client_->ask(std::move(request), {}, kTimeoutMs,
+               [this, number, asked_before = transaction.end_asked](Result<net::Answer>&& answer) {
+                 // Decided long ago, which nobody was told, and given up.
+                 const bool expired =
+                     asked_before && !answer && answer.error().code == ErrorCode::kExpired;
+                 if (!answer && !expired) return failed(answer.error());
+                 if (!expired) oracle_.end_acknowledged(number);
+                 count(transactions_);
+                 if (!gone_) next_transaction();
+               });
 }
 
 void CrashLoad::receive() {

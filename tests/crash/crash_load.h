@@ -1,6 +1,7 @@
 #pragma once
 // The load during which a broker crashes: pipelined sends, transactions and settles of one client,
-// noted in the oracle. What a busy broker refuses is sent again as another message.
+// noted in the oracle. What a busy broker refuses is sent again as another message; what an earlier
+// load left open is ended first.
 
 #include <condition_variable>
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "protocol/net/client.h"
 #include "tests/crash/crash_oracle.h"
@@ -35,8 +37,9 @@ class CrashLoad {
  private:
   void begin();
   void send();
+  void next_transaction();
   void prepare();
-  void end(CrashOracle::Number number, Decision decision, const Handle& handle);
+  void end(const CrashOracle::Transaction& transaction);
   void receive();
   void settle(const ReceiveResponse& received, std::string_view blocks);
   /// True: the broker is too busy for the message.
@@ -45,7 +48,8 @@ class CrashLoad {
   void failed(const Error& error);
 
   CrashOracle& oracle_;
-  std::mt19937_64 random_;  // the network thread's
+  std::mt19937_64 random_;                        // the network thread's
+  std::vector<CrashOracle::Transaction> open_{};  // the same: of earlier loads, to be ended now
   std::mutex mutex_{};
   std::condition_variable changed_{};
   bool gone_ = false;  // written by the network thread alone, which reads it without the mutex

@@ -9,6 +9,7 @@ namespace tally::test {
 namespace {
 
 constexpr std::size_t kExamplesMax = 20;
+constexpr std::int64_t kMargin = 5;  // a broker's clock may be ahead of ours by 10 %
 
 std::string name_of(CrashOracle::Number number) { return "message " + std::to_string(number); }
 
@@ -47,6 +48,7 @@ void CrashOracle::send_acknowledged(Number number, const SendResponse& sent) {
   if (!open_) return;
   Message& message = messages_.at(number);
   message.sent = true;
+  message.at_ms = clock_.boot_ms();
   message.lsn = sent.lsn;
   message.queue = sent.queue;
   message.offset = sent.offset;
@@ -59,6 +61,7 @@ void CrashOracle::half_acknowledged(Number number, const Handle& handle) {
   if (!open_) return;
   Message& message = messages_.at(number);
   message.half = true;
+  message.handle = handle;
   message.lsn = handle.lsn;
   lsn_newest_ = std::max(lsn_newest_, handle.lsn);
   ++acknowledged_;
@@ -71,13 +74,17 @@ void CrashOracle::refused(Number number) {
 
 void CrashOracle::end_asked(Number number) {
   const std::lock_guard lock(mutex_);
-  messages_.at(number).end_asked = true;
+  Message& message = messages_.at(number);
+  message.end_asked = true;
+  message.at_ms = clock_.boot_ms();
 }
 
 void CrashOracle::end_acknowledged(Number number) {
   const std::lock_guard lock(mutex_);
   if (!open_) return;
-  messages_.at(number).end_acknowledged = true;
+  Message& message = messages_.at(number);
+  message.end_acknowledged = true;
+  message.at_ms = clock_.boot_ms();
   ++acknowledged_;
 }
 
@@ -154,6 +161,27 @@ bool CrashOracle::promised(const store::EntryView& entry) const {
   });
 }
 
+void CrashOracle::retention_ends() {
+  const std::lock_guard lock(mutex_);
+  retention_ended_ms_ = clock_.boot_ms();
+}
+
+void CrashOracle::floor(QueueId queue, Offset first) {
+  const std::lock_guard lock(mutex_);
+  floors_[queue] = first;
+}
+
+bool CrashOracle::is_old(const Message& message) const {
+  return retention_ms_ != 0 &&
+         retention_ended_ms_ - message.at_ms > retention_ms_ - retention_ms_ / kMargin;
+}
+
+bool CrashOracle::may_be_gone(const Message& message) const {
+  if (!is_old(message)) return false;
+  const auto floor = floors_.find(message.queue);
+  return !message.sent || (floor != floors_.end() && message.offset < floor->second);
+}
+
 void CrashOracle::audited(std::string_view body, const DeliveryHeader& delivery) {
   const std::lock_guard lock(mutex_);
   Message* message = find(body, delivery);
@@ -167,8 +195,8 @@ std::vector<CrashOracle::Transaction> CrashOracle::transactions() const {
   std::vector<Transaction> transactions;
   for (const auto& [number, message] : messages_) {
     if (!message.half) continue;
-    transactions.push_back({number, transaction_id(number), message.decision, message.end_asked,
-                            message.end_acknowledged});
+    transactions.push_back({number, transaction_id(number), message.decision, message.handle,
+                            message.end_asked, message.end_acknowledged, is_old(message)});
   }
   return transactions;
 }
@@ -195,7 +223,7 @@ CrashOracle::Verdict CrashOracle::verdict() const {
   for (const auto& [number, message] : messages_) {
     const bool committed = message.decision == Decision::kCommit && message.end_acknowledged;
     const bool must = message.sent || committed;
-    if (!must || (message.audits > 0 && message.consumed)) continue;
+    if (!must || (message.audits > 0 && message.consumed) || may_be_gone(message)) continue;
     ++verdict.lost;
     if (verdict.examples.size() < kExamplesMax) {
       verdict.examples.push_back(name_of(number) + " is not there");

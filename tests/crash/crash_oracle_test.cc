@@ -9,6 +9,12 @@ namespace {
 
 using Number = CrashOracle::Number;
 
+struct SetClock final : Clock {
+  std::int64_t ms = 0;
+  std::int64_t wall_ms() const override { return ms; }
+  std::int64_t boot_us() const override { return ms * 1000; }
+};
+
 struct History {
   CrashOracle oracle{20};
 
@@ -148,6 +154,22 @@ TEST_CASE("what is answered after the books were closed is no promise") {
   CHECK(history.oracle.transactions().empty());
   history.oracle.open_books();
   history.sent(24, 1);
+  history.check(1, 0);
+}
+
+TEST_CASE("where messages are given up, only old ones below the first offset may be missing") {
+  SetClock clock;
+  History history{CrashOracle(20, 1'000, clock)};
+  history.sent(8, 0);
+  clock.ms = 700;
+  history.oracle.retention_ends();
+  history.oracle.floor(QueueId(0), Offset(1));
+  history.check(1, 0);
+
+  clock.ms = 900;
+  history.oracle.retention_ends();
+  history.check(0, 0);
+  history.oracle.floor(QueueId(0), Offset(0));
   history.check(1, 0);
 }
 

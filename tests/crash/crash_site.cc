@@ -22,11 +22,13 @@ ChildProcess CrashSite::launch_testing(const std::string& fail_point) const {
 }
 
 ChildProcess CrashSite::launch_program(const std::string& name) const {
-  return ChildProcess::start(
-             program_folder() + "/" + name,
-             {"--data-dir", data_dir_, "--listen", "127.0.0.1:0", "--segment-bytes", "1048576"},
-             messages())
-      .value();
+  std::vector<std::string> arguments{"--data-dir",  data_dir_,         "--listen",
+                                     "127.0.0.1:0", "--segment-bytes", "1048576"};
+  if (retention_ms_ != 0) {
+    arguments.insert(arguments.end(), {"--retention-ms", std::to_string(retention_ms_),
+                                       "--lifetime-ms", std::to_string(retention_ms_ / 2)});
+  }
+  return ChildProcess::start(program_folder() + "/" + name, arguments, messages()).value();
 }
 
 RunningBroker CrashSite::serving(ChildProcess broker) const {

@@ -1,6 +1,7 @@
 #pragma once
 // The brokers that a crash test starts in one data directory, one after the other.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,10 @@ class CrashSite {
   CrashSite(std::string data_dir, std::string folder)
       : data_dir_(std::move(data_dir)), folder_(std::move(folder)) {}
   ~CrashSite();
+
+  /// From the next start on brokers give up what is older, and its log.
+  void give_up_after(std::int64_t retention_ms) { retention_ms_ = retention_ms; }
+  void keep_everything() { retention_ms_ = 0; }
 
   /// Starts the product and does not wait for it. Throws Exception.
   ChildProcess launch() const;
@@ -36,6 +41,7 @@ class CrashSite {
   ChildProcess launch_program(const std::string& name) const;
   std::string arm_file() const { return folder_ + "/armed"; }
   const std::string data_dir_, folder_;
+  std::int64_t retention_ms_ = 0;  // 0: the default
 };
 
 }  // namespace tally::test

@@ -3,9 +3,9 @@
 //   cut_power [--cuts N] [--seed S] [--file-system ext4|xfs] [--seeded-bug NAME]
 //
 // A life is an empty disk with three cuts, the last of them under load, and a check of everything
-// that was acknowledged. Half of the lives are on ext4, half on XFS. With a seeded bug every life
-// must lose something. Exit code 0, 1 when something was lost or invented, 77 when this machine
-// cannot run it.
+// that was acknowledged. Half of the lives are on ext4, half on XFS; in half of each the log is given
+// up after a second and a half. With a seeded bug, where everything is kept, every life must lose
+// something. Exit code 0, 1 when something was lost or invented, 77 when this machine cannot run it.
 
 #include <csignal>
 #include <cstdio>
@@ -29,9 +29,11 @@ using Count = unsigned long long;
 
 constexpr Count kCutsPerLife = 3;
 constexpr std::size_t kBodyBytes = 2'800;  // so that a load of a second rolls several segments
-constexpr std::size_t kSmallBodyBytes = 20;
+constexpr std::size_t kSmallBodyBytes =
+    20;  // one segment takes all: a broker with the bug comes back
+constexpr std::int64_t kRetentionMs = 1'500;
 constexpr int kStartMs = 60;         // about as long as a start takes
-constexpr int kFailPointMs = 1'500;  // most are passed under load
+constexpr int kFailPointMs = 3'000;  // most are passed under load before
 constexpr int kDiskFailed = 4;       // tallyd's exit code
 constexpr int kSkipped = 77;
 constexpr Count kFailuresMax = 3;  // more of them tell nothing new
@@ -49,7 +51,11 @@ class Life {
       : disk_(LoopDisk::make(file_system, folder).value()),
         site_(disk_.folder() + "/data", folder),
         random_(seed),
-        seeded_bug_(seeded_bug) {}
+        seeded_bug_(seeded_bug),
+        oracle_(seeded_bug ? kSmallBodyBytes : kBodyBytes,
+                seeded_bug || seed % 2 != 0 ? 0 : kRetentionMs) {
+    site_.give_up_after(oracle_.retention_ms());
+  }
 
   /// Throws when the broker does not come back.
   CrashOracle::Verdict run() {
@@ -63,6 +69,7 @@ class Life {
       disk_.power_on();
       if (cut == torn) tear_tail(site_.data_dir(), promised(), random_).value();
     }
+    site_.keep_everything();
     const auto broker = site_.start();
     check_promises(broker.address, oracle_);
     return oracle_.verdict();
@@ -92,6 +99,7 @@ class Life {
     disk_.cut_power();
     broker.signal(SIGKILL);
     const int code = broker.wait();
+    oracle_.retention_ends();
     if (code == -SIGKILL || code == kDiskFailed) return;
     throw Exception(Error(ErrorCode::kInternal, "exit code " + std::to_string(code)));
   }
@@ -129,8 +137,7 @@ class Life {
   CrashSite site_;
   std::mt19937_64 random_;
   const bool seeded_bug_;
-  // Of a broker with a bug one segment takes all: that one comes back, and misses messages.
-  CrashOracle oracle_{seeded_bug_ ? kSmallBodyBytes : kBodyBytes};
+  CrashOracle oracle_;
 };
 
 /// Lives on the usable file systems, and what came out of them.
@@ -143,7 +150,7 @@ class PowerCuts {
     find_file_systems();
     if (file_systems_.empty()) return kSkipped;
     const Count lives = (settings_.cuts + kCutsPerLife - 1) / kCutsPerLife;
-    for (Count i = 0; i < lives && (failed_ < kFailuresMax || bug()); ++i) {
+    for (Count i = 0; i < lives && (bug() || failed_ < kFailuresMax); ++i) {
       // A seed means the same with one file system and with both.
       const Count seed = settings_.seed + i / file_systems_.size();
       live(file_systems_[i % file_systems_.size()], seed);
@@ -153,8 +160,8 @@ class PowerCuts {
                   settings_.seeded_bug.c_str(), failed_, lost_);
       return failed_ == lives ? 0 : 1;
     }
-    std::printf("%llu cuts, %llu acknowledged, %llu lost, %llu invented\n", lives * kCutsPerLife,
-                acknowledged_, lost_, invented_);
+    std::printf("%llu cuts, %llu acknowledged, %llu lost, %llu invented\n", cuts_, acknowledged_,
+                lost_, invented_);
     return failed_ == 0 ? 0 : 1;
   }
 
@@ -196,6 +203,7 @@ class PowerCuts {
       verdict.lost = 1;  // at least
       verdict.examples = {error.what()};
     }
+    cuts_ += kCutsPerLife;
     acknowledged_ += verdict.acknowledged;
     lost_ += verdict.lost;
     invented_ += verdict.invented;
@@ -210,7 +218,7 @@ class PowerCuts {
   const Settings settings_;
   const std::string folder_;
   std::vector<std::string> file_systems_{};
-  Count acknowledged_ = 0, lost_ = 0, invented_ = 0, failed_ = 0;
+  Count cuts_ = 0, acknowledged_ = 0, lost_ = 0, invented_ = 0, failed_ = 0;
 };
 
 int run(const Settings& settings) {

@@ -17,11 +17,6 @@ std::string read(const std::filesystem::path& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-/// Reached only when segments are removed, or by a rebuild after that: a life here is too short.
-bool needs_retention(const std::string& name) {
-  return name.starts_with("trim.") || name == "server.after_restored_base";
-}
-
 }  // namespace
 
 std::vector<std::string> fail_points_in(const std::filesystem::path& folder) {
@@ -42,9 +37,8 @@ std::vector<std::string> broker_fail_points() {
   std::vector<std::string> names = fail_points_in("store");
   for (std::string& name : fail_points_in("broker")) names.push_back(std::move(name));
   const std::string program = read(program_folder() + "/tallyd-testing");
-  std::erase_if(names, [&](const std::string& name) {
-    return program.find(name) == std::string::npos || needs_retention(name);
-  });
+  std::erase_if(names,
+                [&](const std::string& name) { return program.find(name) == std::string::npos; });
   if (names.empty()) throw Exception(Error(ErrorCode::kInternal, "no fail-point in the source"));
   return names;
 }

@@ -4,9 +4,10 @@
 //   kill_broker [--kills N] [--seed S]
 //
 // A life is a fresh directory with several kills and a check of everything that was acknowledged.
-// For each fail-point there is a short life in which the very first start may die there; then long
-// ones with at least ten kills, until there were N in all and the broker died at every fail-point.
-// Exit code 1 when something was lost or invented, or a fail-point is never reached.
+// For each fail-point there is a short life in which the very first start may die there. Then come
+// long ones, of ten kills at least, in which the log is given up after a second and a half, until the
+// broker died at every fail-point; then N kills in lives in which everything is kept. Exit code 1
+// when something was lost or invented, or a fail-point is never reached.
 
 #include <algorithm>
 #include <csignal>
@@ -32,8 +33,9 @@ using Count = unsigned long long;
 constexpr Count kKillsPerLife = 10;
 constexpr std::size_t kBodyBytes = 2'800;  // so that a load rolls several segments
 constexpr Count kSends = 500, kTransactions = 100;
+constexpr std::int64_t kForEver = 0, kRetentionMs = 1'500;
 constexpr int kStartMs = 60;         // about as long as a start takes
-constexpr int kFailPointMs = 3'000;  // each is passed more often under load, or never
+constexpr int kFailPointMs = 3'000;  // each is passed under load before, or never
 constexpr int kTriesMax = 10;
 constexpr Count kFailuresMax = 3;  // more of them tell nothing new
 
@@ -84,8 +86,13 @@ class FailPoints {
 /// What happens to one data directory.
 class Life {
  public:
-  Life(const std::string& folder, Count seed, FailPoints& points)
-      : site_(folder + "/data", folder), random_(seed), points_(points) {}
+  Life(const std::string& folder, Count seed, std::int64_t retention_ms, FailPoints& points)
+      : site_(folder + "/data", folder),
+        oracle_(kBodyBytes, retention_ms),
+        random_(seed),
+        points_(points) {
+    site_.give_up_after(retention_ms);
+  }
 
   // These throw when the broker does not come back, or ends otherwise than by SIGKILL.
 
@@ -102,7 +109,7 @@ class Life {
       at_random();
       if (random_() % 2 == 0) in_start();
       if (random_() % 2 == 0) tear();
-      if (random_() % 4 == 0) site_.remove_index();
+      if (random_() % 2 == 0) site_.remove_index();
       at_fail_point(points_.next(random_));
     }
     return check();
@@ -111,6 +118,7 @@ class Life {
 
  private:
   CrashOracle::Verdict check() {
+    site_.keep_everything();
     const auto broker = site_.start();
     check_promises(broker.address, oracle_);
     return oracle_.verdict();
@@ -161,13 +169,14 @@ class Life {
   void killed(ChildProcess& broker) {
     ++kills_;
     const int code = broker.wait();
+    oracle_.retention_ends();
     if (code == -SIGKILL) return;
     throw Exception(Error(ErrorCode::kInternal,
                           "the broker ended by itself: exit code " + std::to_string(code)));
   }
 
-  const CrashSite site_;
-  CrashOracle oracle_{kBodyBytes};
+  CrashSite site_;
+  CrashOracle oracle_;
   std::mt19937_64 random_;
   FailPoints& points_;
   Count kills_ = 0;
@@ -179,13 +188,12 @@ class Kills {
 
   int run(Count wanted, Count seed) {
     for (const std::string& point : points_.names()) {
-      if (failed_ == kFailuresMax) break;
-      live(seed, [&](Life& life) { return life.dies_in_first_start(point); });
+      if (hopeless()) break;
+      live(seed, kForEver, [&](Life& life) { return life.dies_in_first_start(point); });
     }
-    for (; kills_ < wanted || points_.hope(); ++seed) {
-      if (failed_ == kFailuresMax) break;
-      live(seed, [](Life& life) { return life.dies_often(); });
-    }
+    const auto dies_often = [](Life& life) { return life.dies_often(); };
+    for (; !hopeless() && points_.hope(); ++seed) live(seed, kRetentionMs, dies_often);
+    for (wanted += kills_; !hopeless() && kills_ < wanted; ++seed) live(seed, kForEver, dies_often);
     std::printf("%llu kills, %llu acknowledged, %llu lost, %llu invented; %zu fail-points\n",
                 kills_, acknowledged_, lost_, invented_, points_.size());
     for (const std::string& name : points_.never_reached()) {
@@ -195,11 +203,14 @@ class Kills {
   }
 
  private:
-  void live(Count seed, const std::function<CrashOracle::Verdict(Life&)>& run) {
+  bool hopeless() const { return failed_ == kFailuresMax; }
+
+  void live(Count seed, std::int64_t retention_ms,
+            const std::function<CrashOracle::Verdict(Life&)>& run) {
     const std::string folder = folder_ + "/" + std::to_string(lives_++);
     std::filesystem::create_directory(folder);
     CrashOracle::Verdict verdict;
-    Life life(folder, seed, points_);
+    Life life(folder, seed, retention_ms, points_);
     try {
       verdict = run(life);
     } catch (const std::exception& error) {
@@ -238,7 +249,7 @@ int run(Count kills, Count seed) {
 int main(int argc, char** argv) {
   unsigned long long kills = 20, seed = 1;
   cxxopts::Options options("kill_broker", "Kills a tallyd at every fail-point and at random");
-  options.add_options()("kills", "at least so many", cxxopts::value(kills))(
+  options.add_options()("kills", "of brokers that keep everything", cxxopts::value(kills))(
       "seed", "of the first life", cxxopts::value(seed))("help", "");
   try {
     if (options.parse(argc, argv).count("help") != 0) {

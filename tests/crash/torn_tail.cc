@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "store/base.h"
 #include "store/index_store.h"
 #include "store/recovery.h"
 #include "tests/support/temporary_folder.h"
@@ -22,17 +23,6 @@ Lsn index_position(const std::string& directory) {
   const auto index = store::open_leveldb_index(store::real_file_system(), folder.file("index"));
   const auto position = index ? (*index)->position() : index.error();
   return position && *position ? (*position)->next : Lsn();
-}
-
-Lsn newest_base(const std::string& directory) {
-  Lsn newest;
-  if (!std::filesystem::exists(directory)) return newest;
-  for (const auto& item : std::filesystem::directory_iterator(directory)) {
-    if (item.path().extension() != ".base") continue;
-    const std::string stem = item.path().stem().string();
-    if (stem != "next") newest = std::max(newest, Lsn(std::stoull(stem)));
-  }
-  return newest;
 }
 
 /// Each sector of [begin, end) of the file by dice.
@@ -66,13 +56,16 @@ Result<void> tear_tail(const std::string& data_dir,
   if (segments.empty()) return {};
   Lsn durable;
   const store::ExamineOptions options{
+      .from_first = true,
       .visit = [&](const store::Segment&, const store::CheckedEntry& entry) -> Result<void> {
         if (promised(entry.view)) durable = entry.view.header.end();
         return {};
       }};
   TALLY_TRY(const store::Examined examined, store::examine_log(segments, options));
-  durable = std::max(
-      {durable, examined.durable, index_position(shard + "/index"), newest_base(shard + "/base")});
+  TALLY_TRY(const auto bases,
+            store::list_base_positions(store::real_file_system(), shard + "/base"));
+  durable = std::max({durable, examined.durable, index_position(shard + "/index"),
+                      bases.empty() ? Lsn() : bases.back()});
 
   const store::Segment& tail = *segments.back();
   const std::uint64_t end = tail.position(examined.end);
