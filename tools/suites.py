@@ -26,7 +26,7 @@ HUNG = 5  # a long form that takes so many times its budget is ended
 ASAN_TESTS = (
     "^(test_(base|wire|net|format|store|core|server|producer|consumer|integration)"
     "|(integration|tools)_.*)$")
-FAULT_TESTS = "^faults_"
+FAULT_TESTS = "^(faults_.*|test_states)$"
 TSAN_PROGRAMS = ["test_net", "test_server", "test_producer", "test_consumer"]
 # "5 states × 13 events = 65 rows", "754 states, 0 violations", "60 cuts, 9 acknowledged, 0 lost …"
 FIGURES = re.compile(
@@ -46,11 +46,12 @@ class LongForm:
 LONG_FORMS = [
     LongForm("S2 crash states", 4, 1_000_000, "TALLY_STATES={} test_states 'no power cut*'"),
     LongForm("S10 damaged files", 1, 200_000, "TALLY_CORRUPTIONS={} test_states 'no damage*'"),
+    LongForm("S9 full disks", 2, 3, "tests/faults/test_disk_full.py --cycles {}"),
     LongForm("S7 failing syncs", 1, 3, "tests/faults/test_failing_sync.py --cycles {}"),
     LongForm("S5 power cuts", 4, 60, "cut_power --cuts {}"),
     LongForm("S5 with a seeded bug", 1, 12,
              "cut_power --cuts {} --seeded-bug acknowledge_before_sync"),
-    LongForm("S6 kills", 3, 200, "kill_broker --kills {}"),
+    LongForm("S6 kills", 4, 100, "kill_broker --kills {}"),
 ]
 
 

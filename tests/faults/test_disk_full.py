@@ -224,11 +224,14 @@ class DiskFull:
         self.use_up()
         require(self.space() == RESERVE, "the reserve is not in use")
         load.stop(self.broker.kill)
-        for restart in range(2):
+        messages = self.broker.messages
+        for restart, end in enumerate((self.broker.kill, self.broker.stop)):
             self.broker.start()
             require(self.space() == RESERVE, "the reserve is not in use after a start")
             self.check_refusals(f"{number} {restart}")
-            self.broker.kill()
+            end()
+            messages += self.broker.messages
+        require("the index is given its room" in messages, "the index did not need its room")
         self.broker.start()
         freed = time.monotonic()
         self.disk.free()
@@ -281,6 +284,34 @@ class OnVolumes(unittest.TestCase):
                   f"{lost} lost, served again after {max(scenario.back_s):.1f} s")
             self.assertEqual(lost, 0)
             self.assertGreater(scenario.settles_while_low, 0)
+
+    def test_an_index_without_room_waits(self):
+        with volumes.tmpfs(40 << 20) as disk:
+            broker = Broker()
+            broker.data = disk.path / "data"
+            with broker:
+                scenario = DiskFull(disk, broker)
+                scenario.prepare_topics()
+                with Client(broker.address) as client:
+                    for number in range(10):
+                        name = f"early {number}"
+                        scenario.truth.open[name] = client.prepare(name, f"half {name}".ljust(300, "."))[1]
+                    (broker.data / "0" / "index.room").unlink()
+                    disk.fill()
+                    # A checkpoint of more than what is left of the index's last page.
+                    messages = client.receive_messages("small", "nackers")
+                    self.assertEqual(client.settle("small", "nackers", messages, NACK)[0], 0)
+                    wait_until(lambda: "the index waits for disk space" in broker.messages,
+                               "checkpoint that finds no space")
+                    end_one(client, scenario.truth)
+                    self.assertEqual(len(broker.ok("txn", "list", "--state", "committed")), 1)
+                    disk.free()
+                    wait_until(lambda: "the index goes on" in broker.messages, "checkpoint")
+                    end_one(client, scenario.truth)
+                self.assertEqual(broker.stop(), 0)
+                broker.start()
+                self.assertEqual(broker.replayed[::2], (0, "checkpoint"))
+                self.assertEqual(scenario.check(), 0)
 
     def test_in_memory(self):
         with volumes.tmpfs((40 + 16 * CYCLES) << 20) as disk:

@@ -116,13 +116,13 @@ TEST_CASE("a broker on a full disk ends what was begun, also after a restart, an
     ErrorCode error = ErrorCode::kOk;
     while ((error = client.error_of(send_to("t"), block)) == ErrorCode::kOk) ++sent;
     CHECK(error == ErrorCode::kDiskFull);
-    CHECK(stat(client, "space") == 1);
+    CHECK(stat(client, "space") != 0);
     CHECK(client.error_of(prepare_for("t", "third"), block) == ErrorCode::kDiskFull);
     client.get<EndResponse>(end_of("first", Decision::kCommit, handles[0]));
   }
   broker.restart();
   GreetedClient client(broker);
-  CHECK(stat(client, "space") == 1);
+  CHECK(stat(client, "space") != 0);
   CHECK(client.error_of(send_to("t"), block_of("no")) == ErrorCode::kDiskFull);
   client.get<EndResponse>(end_of("second", Decision::kCommit, handles[1]));
   files.set_capacity(UINT64_MAX);
