@@ -12,6 +12,8 @@ std::string_view name(RecordType type) {
       return "Config";
     case RecordType::kTopicChange:
       return "TopicChange";
+    case RecordType::kProducerGroupChange:
+      return "ProducerGroupChange";
     case RecordType::kGroupChange:
       return "GroupChange";
     case RecordType::kAppend:
@@ -22,6 +24,8 @@ std::string_view name(RecordType type) {
       return "End";
     case RecordType::kCheckDelivered:
       return "CheckDelivered";
+    case RecordType::kCheckAnswered:
+      return "CheckAnswered";
     case RecordType::kPark:
       return "Park";
     case RecordType::kResume:

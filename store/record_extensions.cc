@@ -1,5 +1,6 @@
 #include "store/record_extensions.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "protocol/base/bytes.h"
@@ -28,6 +29,29 @@ template <typename Extension>
 std::optional<Extension> when_done(const ByteReader& in, Extension&& extension) {
   if (!in.done()) return std::nullopt;
   return std::forward<Extension>(extension);
+}
+
+void put_checks(ByteWriter& out, const CheckSettings& checks) {
+  out.put(checks.first_check_ms);
+  out.put(checks.lifetime_ms);
+  out.put(checks.backoff_max_ms);
+  out.put(checks.budget);
+  out.put(static_cast<std::uint8_t>(checks.on_budget));
+}
+
+/// Nothing when they do not make sense.
+std::optional<CheckSettings> get_checks(ByteReader& in) {
+  CheckSettings checks;
+  checks.first_check_ms = in.get<std::int64_t>();
+  checks.lifetime_ms = in.get<std::int64_t>();
+  checks.backoff_max_ms = in.get<std::int64_t>();
+  checks.budget = in.get<std::uint32_t>();
+  checks.on_budget = OnBudget(in.get<std::uint8_t>());
+  if (std::min({checks.first_check_ms, checks.lifetime_ms, checks.backoff_max_ms}) < 0 ||
+      checks.on_budget > OnBudget::kRollback) {
+    return std::nullopt;
+  }
+  return checks;
 }
 
 }  // namespace
@@ -63,19 +87,28 @@ void encode(const TopicChangeExtension& from, std::string& to) {
   out.put(from.queues);
   out.put_string8(from.name);
   if (from.retention_ms != 0) out.put(from.retention_ms);
+  if (from.checks != CheckSettings{}) put_checks(out, from.checks);
 }
 
 template <>
 std::optional<TopicChangeExtension> decode(const RecordHeader& header, std::string_view extension) {
   if (header.type != RecordType::kTopicChange) return std::nullopt;
-  if ((header.flags & ~TopicChangeExtension::kHasRetention) != 0) return std::nullopt;
+  using Extension = TopicChangeExtension;
+  if ((header.flags & ~(Extension::kHasRetention | Extension::kHasChecks)) != 0) {
+    return std::nullopt;
+  }
   ByteReader in(extension);
   TopicChangeExtension to;
   to.queues = in.get<std::uint32_t>();
   to.name = in.get_string8();
-  if (header.flags != 0) {
+  if ((header.flags & Extension::kHasRetention) != 0) {
     to.retention_ms = in.get<std::int64_t>();
     if (to.retention_ms <= 0) return std::nullopt;
+  }
+  if ((header.flags & Extension::kHasChecks) != 0) {
+    const auto checks = get_checks(in);
+    if (!checks || *checks == CheckSettings{}) return std::nullopt;
+    to.checks = *checks;
   }
   return when_done(in, std::move(to));
 }
@@ -96,6 +129,25 @@ std::optional<GroupChangeExtension> decode(const RecordHeader& header, std::stri
   return when_done(in, std::move(to));
 }
 
+void encode(const ProducerGroupChangeExtension& from, std::string& to) {
+  ByteWriter out(to);
+  put_checks(out, from.checks);
+  out.put_string8(from.name);
+}
+
+template <>
+std::optional<ProducerGroupChangeExtension> decode(const RecordHeader& header,
+                                                   std::string_view extension) {
+  if (!is_plain(header, RecordType::kProducerGroupChange)) return std::nullopt;
+  ByteReader in(extension);
+  const auto checks = get_checks(in);
+  if (!checks) return std::nullopt;
+  ProducerGroupChangeExtension to;
+  to.checks = *checks;
+  to.name = in.get_string8();
+  return when_done(in, std::move(to));
+}
+
 void encode(const AppendExtension& from, std::string& to) {
   ByteWriter out(to);
   out.put(from.route_hash);
@@ -103,12 +155,14 @@ void encode(const AppendExtension& from, std::string& to) {
   if (from.flags() == 0) return;
   out.put(from.producer);
   out.put(from.sequence);
+  if (from.content_digest != 0) out.put(from.content_digest);
 }
 
 template <>
 std::optional<AppendExtension> decode(const RecordHeader& header, std::string_view extension) {
   if (header.type != RecordType::kAppend) return std::nullopt;
-  if ((header.flags & ~AppendExtension::kHasProducer) != 0) return std::nullopt;
+  using Extension = AppendExtension;
+  if ((header.flags & ~(Extension::kHasProducer | Extension::kHasDigest)) != 0) return std::nullopt;
   ByteReader in(extension);
   AppendExtension to;
   to.route_hash = in.get<std::uint32_t>();
@@ -117,6 +171,7 @@ std::optional<AppendExtension> decode(const RecordHeader& header, std::string_vi
     to.producer = in.get<std::uint64_t>();
     to.sequence = in.get<std::uint64_t>();
   }
+  if ((header.flags & Extension::kHasDigest) != 0) to.content_digest = in.get<std::uint64_t>();
   if (to.flags() != header.flags) return std::nullopt;
   return when_done(in, std::move(to));
 }
@@ -186,7 +241,7 @@ std::optional<EndExtension> decode(const RecordHeader& header, std::string_view 
   to.client = in.get_string8();
   to.reason = in.get_string16();
   if (to.decision != Decision::kCommit && to.decision != Decision::kRollback) return std::nullopt;
-  if (to.decider > Decider::kOperator) return std::nullopt;
+  if (to.decider > Decider::kBroker) return std::nullopt;
   return when_done(in, std::move(to));
 }
 
@@ -206,6 +261,25 @@ std::optional<CheckDeliveredExtension> decode(const RecordHeader& header,
   to.attempt = in.get<std::uint32_t>();
   to.transaction = in.get_string8();
   to.client = in.get_string8();
+  return when_done(in, std::move(to));
+}
+
+void encode(const CheckAnsweredExtension& from, std::string& to) {
+  ByteWriter out(to);
+  out.put_string8(from.transaction);
+  out.put_string8(from.client);
+  out.put_string16(from.reason);
+}
+
+template <>
+std::optional<CheckAnsweredExtension> decode(const RecordHeader& header,
+                                             std::string_view extension) {
+  if (!is_plain(header, RecordType::kCheckAnswered)) return std::nullopt;
+  ByteReader in(extension);
+  CheckAnsweredExtension to;
+  to.transaction = in.get_string8();
+  to.client = in.get_string8();
+  to.reason = in.get_string16();
   return when_done(in, std::move(to));
 }
 
@@ -283,21 +357,26 @@ void encode(const RetainExtension& from, std::string& to) {
     out.put(floor.queue);
     out.put(floor.first);
   }
+  if (from.horizon_ms != 0) out.put(from.horizon_ms);
 }
 
 template <>
 std::optional<RetainExtension> decode(const RecordHeader& header, std::string_view extension) {
-  if (!is_plain(header, RecordType::kRetain)) return std::nullopt;
+  if (header.type != RecordType::kRetain) return std::nullopt;
+  if ((header.flags & ~RetainExtension::kHasTime) != 0) return std::nullopt;
   ByteReader in(extension);
   RetainExtension to;
   to.horizon = Lsn(in.get<std::uint64_t>());
   const auto count = in.get<std::uint32_t>();
-  if (in.left() != count * kRetainFloorBytes) return std::nullopt;
+  const std::size_t behind = header.flags != 0 ? sizeof(std::int64_t) : 0;
+  if (in.left() != count * kRetainFloorBytes + behind) return std::nullopt;
   to.floors.resize(count);
   for (RetainFloor& floor : to.floors) {
     floor.queue = in.get<std::uint32_t>();
     floor.first = in.get<std::uint64_t>();
   }
+  if (header.flags != 0) to.horizon_ms = in.get<std::int64_t>();
+  if (to.flags() != header.flags) return std::nullopt;
   return when_done(in, std::move(to));
 }
 

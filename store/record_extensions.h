@@ -11,6 +11,7 @@
 #include <tally/ids.hpp>
 #include <vector>
 
+#include "protocol/base/check_settings.h"
 #include "store/record.h"
 
 namespace tally::store {
@@ -29,15 +30,18 @@ struct ConfigExtension {
 };
 
 /// Header topic: the uid. A topic is made once; its uid is chosen at admission and never used
-/// again. Flag bit 0 of the header: the topic has its own retention.
+/// again. Flag bit 0 of the header: the topic has its own retention; bit 1: settings of checks.
 struct TopicChangeExtension {
   std::uint32_t queues = 0;
   std::string name{};
   std::int64_t retention_ms = 0;  ///< 0: the broker's
+  CheckSettings checks{};
   static constexpr RecordType kType = RecordType::kTopicChange;
   static constexpr std::uint8_t kHasRetention = 1;
+  static constexpr std::uint8_t kHasChecks = 2;
   std::uint8_t flags() const {
-    return retention_ms != 0 ? kHasRetention : std::uint8_t{0};
+    return static_cast<std::uint8_t>((retention_ms != 0 ? kHasRetention : 0) |
+                                     (checks != CheckSettings{} ? kHasChecks : 0));
   }  ///< for the record header
 };
 
@@ -48,16 +52,26 @@ struct GroupChangeExtension {
   static constexpr RecordType kType = RecordType::kGroupChange;
 };
 
-/// Flag bit 0 of the header: producer and sequence are there.
+/// From now on a producer group is checked so; settings that leave everything open take it away.
+struct ProducerGroupChangeExtension {
+  std::string_view name{};
+  CheckSettings checks{};
+  static constexpr RecordType kType = RecordType::kProducerGroupChange;
+};
+
+/// Flag bit 0 of the header: producer and sequence are there; bit 1: a digest of the content, too.
 struct AppendExtension {
   std::uint32_t route_hash = 0;  ///< chooses the queue; 0: none, queues take turns
   std::uint32_t tag_hash = 0;
   std::uint64_t producer = 0;
   std::uint64_t sequence = 0;
+  std::uint64_t content_digest = 0;  ///< only with a producer
   static constexpr RecordType kType = RecordType::kAppend;
   static constexpr std::uint8_t kHasProducer = 1;
+  static constexpr std::uint8_t kHasDigest = 2;
   std::uint8_t flags() const {
-    return producer != 0 ? kHasProducer : std::uint8_t{0};
+    return static_cast<std::uint8_t>((producer != 0 ? kHasProducer : 0) |
+                                     (producer != 0 && content_digest != 0 ? kHasDigest : 0));
   }  ///< for the record header
 };
 
@@ -105,6 +119,15 @@ struct CheckDeliveredExtension {
   static constexpr RecordType kType = RecordType::kCheckDelivered;
 };
 
+/// A check was answered UNKNOWN (the other answers are ENDs). It belongs to the newest delivered
+/// check of that client that has no answer.
+struct CheckAnsweredExtension {
+  std::string_view transaction{};
+  std::string_view client{};
+  std::string_view reason{};
+  static constexpr RecordType kType = RecordType::kCheckAnswered;
+};
+
 struct ParkExtension {
   std::string_view transaction{};
   std::string_view reason{};
@@ -131,7 +154,8 @@ struct SettleExtension {
   std::vector<SettleEntry> items{};
 };
 
-/// What is no longer kept. Header topic: whose queues; 0: only the horizon moves.
+/// What is no longer kept. Header topic: whose queues; 0: only the horizon moves. Flag bit 0 of the
+/// header: the time is there.
 struct RetainFloor {
   std::uint32_t queue = 0;
   std::uint64_t first = 0;  ///< the queue's earliest offset from now on
@@ -142,16 +166,23 @@ struct RetainExtension {
   /// Decisions of ENDs before it are no longer known; 0: unchanged. Neither value moves backwards.
   Lsn horizon{};
   std::vector<RetainFloor> floors{};
+  std::int64_t horizon_ms = 0;  ///< time of the entry at the horizon
   static constexpr RecordType kType = RecordType::kRetain;
+  static constexpr std::uint8_t kHasTime = 1;
+  std::uint8_t flags() const {
+    return horizon_ms != 0 ? kHasTime : std::uint8_t{0};
+  }  ///< for the record header
 };
 
 void encode(const ConfigExtension&, std::string& out);
 void encode(const TopicChangeExtension&, std::string& out);
 void encode(const GroupChangeExtension&, std::string& out);
+void encode(const ProducerGroupChangeExtension&, std::string& out);
 void encode(const AppendExtension&, std::string& out);
 void encode(const HalfExtension&, std::string& out);
 void encode(const EndExtension&, std::string& out);
 void encode(const CheckDeliveredExtension&, std::string& out);
+void encode(const CheckAnsweredExtension&, std::string& out);
 void encode(const ParkExtension&, std::string& out);
 void encode(const ResumeExtension&, std::string& out);
 void encode(const SettleExtension&, std::string& out);

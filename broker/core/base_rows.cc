@@ -10,9 +10,9 @@ namespace tally::broker {
 
 std::span<const keys::Kind> base_kinds() {
   using keys::Kind;
-  static constexpr std::array kKinds = {Kind::kConfig, Kind::kGroup,    Kind::kQueue,
-                                        Kind::kOpen,   Kind::kProgress, Kind::kSubscription,
-                                        Kind::kTopic};
+  static constexpr std::array kKinds = {Kind::kConfig, Kind::kGroup,         Kind::kQueue,
+                                        Kind::kOpen,   Kind::kProgress,      Kind::kSubscription,
+                                        Kind::kTopic,  Kind::kProducerGroup, Kind::kProducer};
   static_assert(std::is_sorted(kKinds.begin(), kKinds.end()));
   return kKinds;
 }

@@ -1,32 +1,18 @@
 #include "broker/core/broker_core.h"
 
 #include <algorithm>
-#include <cstdlib>
 
+#include "broker/core/configuration.h"
 #include "broker/core/deliveries.h"
-#include "broker/core/index_keys.h"
+#include "broker/core/producer_groups.h"
 #include "broker/core/retention.h"
 #include "broker/core/transaction_desk.h"
-#include "broker/core/varint.h"
-#include "protocol/base/bytes.h"
 #include "protocol/base/check.h"
 
 namespace tally::broker {
 namespace {
 
 constexpr std::size_t kReleasedPerBatch = 512;
-constexpr std::int64_t kClockSavedMs = 60'000;  // how exactly the index has the retention clock
-constexpr std::uint8_t kIndexFormat = 2;        // of the rows; another one means rebuild
-
-store::ConfigExtension config_of(const CoreOptions& options) {
-  return {.first_check_ms = options.first_check_ms,
-          .check_backoff_max_ms = options.check_backoff_max_ms,
-          .check_budget = options.check_budget,
-          .transaction_lifetime_ms = options.transaction_lifetime_ms,
-          .attempts_max = options.attempts_max,
-          .retry_backoff_ms = options.retry_backoff_ms,
-          .retry_backoff_max_ms = options.retry_backoff_max_ms};
-}
 
 bool is_lone_mark(const store::EntryView& entry) {
   return entry.records.size() == 1 && entry.records[0].header.type == store::RecordType::kMark;
@@ -53,27 +39,22 @@ struct BrokerCore::State {
     transactions.release_some(kReleasedPerBatch);
     if (context.proposals.has_entry()) mark_at_ms = TimerWheel::kNever;
   }
-  Result<void> restore_config(const store::IndexView& index);
-  void collect_config();
-  void save_clock();
-  void propose_config();
 
   Context context;
+  Configuration configuration{context};
   Sessions sessions{};
-  Topics topics{context};
+  Producers producers{context};
+  Topics topics{context, producers};
+  ProducerGroups producer_groups{context, topics};
   Transactions transactions{context};
-  Checkers checkers{context, transactions, sessions};
-  TransactionDesk desk{context, topics, transactions, checkers, sessions};
+  Checkers checkers{context, producer_groups, transactions, sessions};
+  TransactionDesk desk{context, topics, producer_groups, transactions, checkers, sessions};
   Deliveries deliveries{context, topics, sessions};
   Retention retention{context, topics, transactions};
 
   const store::IndexView* index = nullptr;  ///< until serve()
-  bool config_dirty = false;
-  bool config_logged = false;
-  bool config_proposed = false;      ///< by this run
-  std::int64_t clock_behind_ms = 0;  ///< of the retention clock, as the index has it
-  bool log_begun = false;            ///< the first entry's position is known
-  bool witnessed = true;             ///< the newest applied entry is a lone Mark, or there is none
+  bool log_begun = false;                   ///< the first entry's position is known
+  bool witnessed = true;  ///< the newest applied entry is a lone Mark, or there is none
   std::int64_t mark_at_ms = TimerWheel::kNever;  ///< boot time
   std::int64_t checkpoint_at_ms = 0;             ///< boot time before which none is due for its age
 };
@@ -83,42 +64,6 @@ BrokerCore::BrokerCore(const CoreOptions& options, ShardId shard, LogId log)
 BrokerCore::~BrokerCore() = default;
 
 // --- start ---
-
-Result<void> BrokerCore::State::restore_config(const store::IndexView& from) {
-  TALLY_TRY(auto row, from.get(keys::prefix(context.shard, keys::Kind::kConfig)));
-  const std::string text = row.value_or(std::string());
-  ByteReader in(text);
-  if (in.get<std::uint8_t>() != kIndexFormat) {
-    return Error(ErrorCode::kDataDamaged, "the index is of another format");
-  }
-  config_logged = in.get<std::uint8_t>() != 0;
-  context.horizon = Lsn(get_varint(in));
-  clock_behind_ms = get_signed_varint(in);
-  if (!config_logged) return {};
-  const store::RecordHeader header{.type = store::RecordType::kConfig};
-  const auto config = store::decode<store::ConfigExtension>(header, in.get_bytes(in.left()));
-  if (!config) return Error(ErrorCode::kDataDamaged, "the index has a damaged configuration");
-  context.config = *config;
-  return {};
-}
-
-void BrokerCore::State::collect_config() {
-  std::string row;
-  ByteWriter(row).put(kIndexFormat);
-  ByteWriter(row).put(static_cast<std::uint8_t>(config_logged));
-  put_varint(row, context.horizon.value);
-  put_signed_varint(row, clock_behind_ms);
-  if (config_logged) encode(context.config, row);
-  context.checkpoint.put(keys::prefix(context.shard, keys::Kind::kConfig), std::move(row));
-  config_dirty = false;
-}
-
-void BrokerCore::State::save_clock() {
-  const std::int64_t behind_ms = retention.clock_behind_ms();
-  if (std::abs(behind_ms - clock_behind_ms) < kClockSavedMs) return;
-  clock_behind_ms = behind_ms;
-  config_dirty = true;
-}
 
 Result<void> BrokerCore::restore(const store::IndexView& index) {
   auto& state = *state_;
@@ -131,7 +76,9 @@ Result<void> BrokerCore::restore(const store::IndexView& index) {
   state.context.checkpoint.start(*position);
   state.context.applied = position->applied;
   state.log_begun = true;
-  TALLY_TRY_VOID(state.restore_config(index));
+  TALLY_TRY_VOID(state.configuration.restore(index));
+  TALLY_TRY_VOID(state.producers.restore(index));
+  TALLY_TRY_VOID(state.producer_groups.restore(index));
   TALLY_TRY_VOID(state.topics.restore(index));
   TALLY_TRY_VOID(state.deliveries.restore(index));
   return state.transactions.restore(index);
@@ -153,24 +100,20 @@ void BrokerCore::serve(Now now, EntryIndex last_index, Lsn end, std::int64_t las
   state.index = nullptr;
   context.applied = last_index;
   context.serving = true;
+  const Counters replayed = std::exchange(context.counters, {});
+  context.counters.pending = replayed.pending;
+  context.counters.parked = replayed.parked;
+  context.decision_times.clear();
   context.clock.start(now, last_time_ms);
   context.wheel.start(context.now_ms());
   context.proposals.start(EntryIndex(last_index.value + 1), end);
   if (!state.log_begun) context.checkpoint.start_without(end);
   state.checkpoint_at_ms = now.boot_ms + context.options.checkpoint_ms;
-  state.retention.serve(now, end, last_time_ms, state.clock_behind_ms);
+  state.retention.serve(now, end, last_time_ms, state.configuration.clock_behind_ms());
   if (!state.witnessed) state.mark_at_ms = now.boot_ms + context.options.idle_mark_ms;
   state.deliveries.start();
   state.checkers.start();
-  state.propose_config();
-}
-
-void BrokerCore::State::propose_config() {
-  const auto config = config_of(context.options);
-  if (!context.serving || config_proposed || (config_logged && context.config == config)) return;
-  if (context.in_reserve() && config_logged) return;
-  config_proposed = true;
-  context.proposals.propose(Waiter{}, context.now_ms(), TopicUid{}, 0, config);
+  state.configuration.propose();
 }
 
 // --- work ---
@@ -219,6 +162,12 @@ void BrokerCore::State::admit(Command& command, const store::Keepalive& bytes) {
     topics.admit_list(waiter, *topic_list);
   } else if (auto* group_list = std::get_if<ListGroupsRequest>(&body)) {
     deliveries.admit_list(waiter, *group_list);
+  } else if (auto* set_group = std::get_if<SetProducerGroupRequest>(&body)) {
+    producer_groups.admit_set(waiter, *set_group);
+  } else if (auto* groups = std::get_if<ListProducerGroupsRequest>(&body)) {
+    producer_groups.admit_list(waiter, *groups);
+  } else if (auto* manage = std::get_if<ManageTransactionRequest>(&body)) {
+    desk.admit_manage(waiter, *manage);
   } else if (auto* show = std::get_if<ShowTransactionRequest>(&body)) {
     desk.admit_show(waiter, *show);
   } else if (auto* list = std::get_if<ListTransactionsRequest>(&body)) {
@@ -281,6 +230,7 @@ Result<void> BrokerCore::State::apply(const store::EntryView& entry,
     context.checkpoint.start_without(entry.header.lsn);
     log_begun = true;
   }
+  configuration.applied(entry.header);
   context.applied = entry.header.index;
   for (std::size_t i = 0; i < entry.records.size(); ++i) {
     TALLY_TRY(const bool understood,
@@ -305,18 +255,14 @@ Result<bool> BrokerCore::State::apply_record(const Applying& applying) {
   switch (type) {
     case RecordType::kMark:
       return true;
-    case RecordType::kConfig: {
-      const auto config =
-          store::decode<store::ConfigExtension>(applying.record.header, applying.record.extension);
-      if (!config) return false;
-      context.config = *config;
-      config_logged = config_dirty = true;
-      return true;
-    }
+    case RecordType::kConfig:
+      return configuration.apply(applying);
     case RecordType::kTopicChange:
       return topics.apply_create(applying);
     case RecordType::kGroupChange:
       return deliveries.apply_group_change(applying);
+    case RecordType::kProducerGroupChange:
+      return producer_groups.apply_change(applying);
     case RecordType::kAppend:
       return topics.apply_append(applying);
     case RecordType::kHalf:
@@ -325,6 +271,8 @@ Result<bool> BrokerCore::State::apply_record(const Applying& applying) {
       return desk.apply_end(applying);
     case RecordType::kCheckDelivered:
       return desk.apply_check_delivered(applying);
+    case RecordType::kCheckAnswered:
+      return desk.apply_check_answered(applying);
     case RecordType::kPark:
       return desk.apply_park(applying);
     case RecordType::kResume:
@@ -348,10 +296,7 @@ bool BrokerCore::State::apply_retain(const Applying& applying) {
     topics.raise_first(*topic, floor.queue, floor.first);
   }
   if (topic != nullptr) deliveries.lose_below_first(*topic, retain->floors);
-  if (retain->horizon > context.horizon) {
-    context.horizon = retain->horizon;
-    config_dirty = true;
-  }
+  configuration.raise_horizon(retain->horizon, retain->horizon_ms);
   if (context.serving) retention.applied(retain->horizon);
   return true;
 }
@@ -394,8 +339,12 @@ std::unique_ptr<store::IndexBatch> BrokerCore::take_checkpoint() {
   auto& context = state.context;
   TALLY_CHECK(!context.checkpoint.writing());
   if (state.retention.base_due()) state.retention.base_taken();
-  if (context.serving) state.save_clock();
-  if (state.config_dirty || context.checkpoint.first()) state.collect_config();
+  if (context.serving) {
+    state.configuration.set_clock_behind(state.retention.clock_behind_ms());
+  }
+  state.configuration.collect();
+  state.producers.collect();
+  state.producer_groups.collect();
   state.topics.collect();
   state.deliveries.collect();
   state.transactions.collect();
@@ -414,7 +363,7 @@ void BrokerCore::base_written(const KnownBase& base) { state_->retention.base_wr
 void BrokerCore::base_failed() { state_->retention.base_failed(); }
 void BrokerCore::set_space(store::Space space) {
   state_->context.space = space;
-  state_->propose_config();
+  state_->configuration.propose();
   if (state_->context.serving) state_->flush();
 }
 
@@ -441,6 +390,15 @@ BrokerCore::Counters BrokerCore::counters() const {
   Counters counters = state_->context.counters;
   counters.end_bytes_reserved = state_->context.end_bytes_reserved;
   counters.horizon = state_->context.horizon.value;
+  const auto age_ms = [now_ms = state_->context.now_ms()](std::int64_t since_ms) {
+    return static_cast<std::uint64_t>(since_ms == 0 ? 0
+                                                    : std::max<std::int64_t>(0, now_ms - since_ms));
+  };
+  counters.horizon_ms = age_ms(state_->context.horizon_ms);
+  counters.oldest_pending_ms = age_ms(state_->transactions.oldest_pending_ms());
+  counters.no_checker_waiting = state_->checkers.waiting_in_vain();
+  counters.decision_p50_ms = state_->context.decision_times.quantile_ms(500);
+  counters.decision_p99_ms = state_->context.decision_times.quantile_ms(990);
   const std::int64_t behind_ms = state_->retention.clock_behind_ms();
   counters.retention_clock_behind_ms =
       static_cast<std::uint64_t>(std::max<std::int64_t>(0, behind_ms));

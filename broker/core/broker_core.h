@@ -8,6 +8,7 @@
 //
 // Apply (state at index i-1, entry i) decides; admission only refuses early and reserves. So state is a function of the log.
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -87,16 +88,37 @@ class BrokerCore {
   EntryIndex applied() const;
 
   struct Counters {
-    std::uint64_t sends = 0, halves = 0, commits = 0, rollbacks = 0, conflicts = 0, grants = 0,
-                  settles = 0, expired_leases = 0;
-    std::uint64_t checks_sent = 0, checks_delivered = 0, overloaded = 0;
-    std::uint64_t pending = 0, parked = 0;
-    std::uint64_t lost = 0;       ///< messages that groups lost by retention, since the start
+    // Since the start of serving.
+    std::uint64_t sends = 0, halves = 0, conflicts = 0, grants = 0, settles = 0, expired_leases = 0;
+    std::uint64_t repeated_sends = 0;  ///< numbered messages that were there already
+    struct Decided {
+      std::uint64_t commit = 0, rollback = 0;
+    };
+    std::array<Decided, 5> decisions{};  ///< by tally::Decider
+    std::uint64_t checks_sent = 0, checks_delivered = 0;
+    std::uint64_t checks_commit = 0, checks_rollback = 0, checks_unknown = 0;  ///< their answers
+    std::uint64_t checks_timed_out = 0;  ///< no answer came in time
+    std::uint64_t overloaded = 0;
+    std::uint64_t lost = 0;       ///< messages that groups lost by retention
     std::uint64_t disk_full = 0;  ///< requests refused for want of space
+    // Now.
+    std::uint64_t pending = 0, parked = 0;
+    std::uint64_t no_checker_waiting = 0;  ///< transactions that are due, with nobody to ask
+    std::uint64_t oldest_pending_ms = 0;   ///< its age
+    std::uint64_t decision_p50_ms = 0, decision_p99_ms = 0;  ///< from PREPARE, at most 1/8 too much
+    std::uint64_t horizon_ms = 0;          ///< for how long decisions are known by now
     std::uint64_t end_bytes_reserved = 0;  ///< of the log, for ENDs of open transactions
     std::uint64_t bases_unreadable = 0;    ///< that retention wanted to read
     std::uint64_t horizon = 0;             ///< LSN: decisions of ENDs before it are not known
     std::uint64_t retention_clock_behind_ms = 0;
+
+    void decided(Decision decision, Decider decider) {
+      Decided& by = decisions.at(static_cast<std::size_t>(decider));
+      ++(decision == Decision::kCommit ? by.commit : by.rollback);
+    }
+    const Decided& by(Decider decider) const {
+      return decisions.at(static_cast<std::size_t>(decider));
+    }
   };
   Counters counters() const;
 

@@ -7,8 +7,8 @@
 namespace tally::broker {
 namespace {
 
-constexpr std::int64_t kWaiting =
-    TimerWheel::kNever;  // due_ms of a transaction that queues in a pool
+// After a start, checks that are due are asked over a time that grows with their number.
+constexpr std::int64_t kSpreadPerMs = 10, kSpreadMsMax = 30'000;
 
 }  // namespace
 
@@ -18,45 +18,130 @@ std::string Checkers::pool_key(std::string_view group, const StoreId& store) {
 
 void Checkers::start() {
   challenges_ = context_.applied.value << 24;  // a run never repeats one of an earlier run
-  transactions_.for_each([&](Transaction& transaction) { update(transaction); });
+  const auto pending = static_cast<std::int64_t>(context_.counters.pending);
+  const std::int64_t spread_ms = std::clamp<std::int64_t>(pending / kSpreadPerMs, 1, kSpreadMsMax);
+  transactions_.for_each([&](Transaction& transaction) {
+    transaction.not_before_ms =
+        context_.now_ms() +
+        static_cast<std::int64_t>(mix(transaction.hash) % static_cast<std::uint64_t>(spread_ms));
+    update(transaction);
+  });
 }
 
 std::int64_t Checkers::next_check_at_ms(const Transaction& transaction) const {
-  if (transaction.state != TxState::kPending) return 0;
-  if (transaction.check_records.empty()) return transaction.time_ms + transaction.first_check_ms;
-  return transaction.check_records.back().delivered_at_ms +
+  if (transaction.state != TxState::kPending || used_up(transaction)) return 0;
+  return due_at_ms(transaction);
+}
+
+bool Checkers::used_up(const Transaction& transaction) const {
+  return transaction.checks > 0 &&
+         transaction.checks >= producer_groups_.settings(transaction).budget;
+}
+
+std::int64_t Checkers::due_at_ms(const Transaction& transaction) const {
+  const History* history = transaction.history.get();
+  if (transaction.checks == 0 || history == nullptr || history->checks.empty()) {
+    if (history != nullptr && history->resumed_at_ms != 0) return history->resumed_at_ms;
+    return transaction.time_ms + transaction.first_check_ms;
+  }
+  const CheckSettings settings = producer_groups_.settings(transaction);
+  return history->checks.back().delivered_at_ms +
          backoff_ms(transaction.first_check_ms, transaction.checks,
-                    std::max(context_.options.check_backoff_max_ms, transaction.first_check_ms),
+                    std::max(settings.backoff_max_ms, transaction.first_check_ms),
                     transaction.hash);
+}
+
+void Checkers::unlink(Transaction& transaction) {
+  transaction.unlink();
+  if (!std::exchange(transaction.waiting, false)) return;
+  const std::string key = pool_key(transaction.group(), transaction.store);
+  --pools_.at(key).waiting_count;
+  drop_if_empty(key);
+}
+
+void Checkers::stop(Transaction& transaction) {
+  if (!transaction.outstanding) unlink(transaction);
 }
 
 void Checkers::update(Transaction& transaction) {
   if (!context_.serving) return;
-  if (transaction.state != TxState::kPending) {
+  if (!is_open(transaction.state)) {
     if (transaction.outstanding) give_up(transaction);
-    const bool waiting = transaction.linked() && transaction.due_ms == kWaiting;
-    transaction.unlink();
-    if (waiting) drop_if_empty(pool_key(transaction.group(), transaction.store));
+    return unlink(transaction);
+  }
+  if (transaction.state == TxState::kParked || transaction.outstanding || transaction.counting ||
+      transaction.parking || transaction.linked()) {
     return;
   }
-  if (transaction.outstanding || transaction.counting || transaction.linked()) return;
-  context_.wheel.schedule(transaction,
-                          std::max(next_check_at_ms(transaction), transaction.not_before_ms));
+  context_.wheel.schedule(transaction, std::max(due_at_ms(transaction), transaction.not_before_ms));
+}
+
+void Checkers::use_up(Transaction& transaction) {
+  if (transaction.ending) return;  // its apply comes back here
+  if (context_.in_reserve()) {
+    transaction.not_before_ms = context_.now_ms() + transaction.first_check_ms;
+    return update(transaction);
+  }
+  const std::string reason = "no decision after " + std::to_string(transaction.checks) + " checks";
+  transactions_.pin(transaction);
+  if (producer_groups_.settings(transaction).on_budget == OnBudget::kRollback) {
+    transaction.ending = true;
+    context_.proposals.propose(Waiter{}, context_.now_ms(), TopicUid{}, 0,
+                               store::EndExtension{.decision = Decision::kRollback,
+                                                   .decider = Decider::kBroker,
+                                                   .messages = 0,
+                                                   .handle = transaction.handle(context_.log),
+                                                   .transaction = transaction.id(),
+                                                   .group = {},
+                                                   .client = {},
+                                                   .reason = reason});
+    return;
+  }
+  transaction.parking = true;
+  context_.proposals.propose(
+      Waiter{}, context_.now_ms(), TopicUid{}, 0,
+      store::ParkExtension{.transaction = transaction.id(), .reason = reason});
+}
+
+void Checkers::wait(Transaction& transaction) {
+  Pool& pool = pools_[pool_key(transaction.group(), transaction.store)];
+  transaction.waiting = true;
+  ++pool.waiting_count;
+  pool.waiting.push_back(transaction);
+  pump(pool);
 }
 
 void Checkers::due(Transaction& transaction) {
-  if (transaction.outstanding) {
-    if (!transaction.received) {
-      transaction.not_before_ms = context_.now_ms() + transaction.first_check_ms;
-    }
-    give_up(transaction);
-    update(transaction);
-    return;
+  if (!transaction.outstanding) {
+    return used_up(transaction) ? use_up(transaction) : wait(transaction);
   }
-  Pool& pool = pools_[pool_key(transaction.group(), transaction.store)];
-  transaction.due_ms = kWaiting;
-  pool.waiting.push_back(transaction);
-  pump(pool);
+  ++context_.counters.checks_timed_out;
+  if (!transaction.received) {
+    transaction.not_before_ms = context_.now_ms() + transaction.first_check_ms;
+  }
+  give_up(transaction);
+  update(transaction);
+}
+
+std::uint32_t Checkers::ask_now(Transaction& transaction) {
+  if (!transaction.outstanding && !transaction.counting && !transaction.waiting) {
+    unlink(transaction);
+    wait(transaction);
+  }
+  return online(transaction);
+}
+
+std::uint32_t Checkers::online(const Transaction& transaction) const {
+  const auto pool = pools_.find(pool_key(transaction.group(), transaction.store));
+  return pool == pools_.end() ? 0 : static_cast<std::uint32_t>(pool->second.sessions.size());
+}
+
+std::uint64_t Checkers::waiting_in_vain() const {
+  std::uint64_t waiting = 0;
+  for (const auto& [key, pool] : pools_) {
+    if (pool.sessions.empty()) waiting += pool.waiting_count;
+  }
+  return waiting;
 }
 
 void Checkers::drop_if_empty(const std::string& key) {
@@ -98,6 +183,8 @@ void Checkers::pump(Pool& pool) {
     const SessionId session = choose(pool, transaction);
     if (session.value == 0) return;
     transaction.unlink();
+    transaction.waiting = false;
+    --pool.waiting_count;
     ask(transaction, session);
   }
 }

@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "broker/core/producer_groups.h"
 #include "broker/core/sessions.h"
 
 namespace tally::broker {
@@ -20,8 +21,12 @@ inline constexpr std::size_t kChecksPerSession = 64;
 
 class Checkers {
  public:
-  Checkers(Context& context, Transactions& transactions, Sessions& sessions)
-      : context_(context), transactions_(transactions), sessions_(sessions) {}
+  Checkers(Context& context, const ProducerGroups& producer_groups, Transactions& transactions,
+           Sessions& sessions)
+      : context_(context),
+        producer_groups_(producer_groups),
+        transactions_(transactions),
+        sessions_(sessions) {}
 
   /// Sets the timers of all open transactions from durable facts.
   void start();
@@ -33,11 +38,19 @@ class Checkers {
   bool take_answer(Transaction& transaction, SessionId session, std::uint64_t challenge);
   /// Its timer fired.
   void due(Transaction& transaction);
-  /// After any change of a transaction: sets its timer, or forgets it when it is no longer pending.
+  /// After any change of a transaction: sets its timer, or forgets it when it is decided.
   void update(Transaction& transaction);
+  /// No more checks by themselves; one that is outstanding may still be answered.
+  void stop(Transaction& transaction);
+  /// Asks about an open transaction now, or as soon as somebody is there; how many are.
+  std::uint32_t ask_now(Transaction& transaction);
+  /// Sessions that could be asked.
+  std::uint32_t online(const Transaction& transaction) const;
+  /// Transactions that are due, with nobody to ask.
+  std::uint64_t waiting_in_vain() const;
   /// Asks what freed credits allow. To be called at the end of each batch.
   void flush();
-  /// When the next check is due by the durable facts; 0 when there is none.
+  /// When the next check is due by the durable facts; 0 when there will be none.
   std::int64_t next_check_at_ms(const Transaction& transaction) const;
 
  private:
@@ -45,6 +58,7 @@ class Checkers {
     std::vector<SessionId> sessions{};
     std::size_t turn = 0;
     HookList waiting{};
+    std::size_t waiting_count = 0;
   };
   static std::string pool_key(std::string_view group, const StoreId& store);
   void unregister(SessionId id, std::string_view group, const std::vector<StoreId>& stores);
@@ -54,8 +68,16 @@ class Checkers {
   bool has_credit(SessionId session) const;
   void ask(Transaction& transaction, SessionId session);
   void give_up(Transaction& transaction);
+  void unlink(Transaction& transaction);
+  void wait(Transaction& transaction);
+  /// When its timer has something to do by the durable facts: ask, or end the asking.
+  std::int64_t due_at_ms(const Transaction& transaction) const;
+  bool used_up(const Transaction& transaction) const;
+  /// Its checks are used up: parks it, or rolls it back where its settings say so.
+  void use_up(Transaction& transaction);
 
   Context& context_;
+  const ProducerGroups& producer_groups_;
   Transactions& transactions_;
   Sessions& sessions_;
   TextMap<Pool> pools_{};

@@ -8,6 +8,7 @@
 
 #include "broker/core/broker_core.h"
 #include "broker/core/checkpoint.h"
+#include "broker/core/decision_times.h"
 #include "broker/core/logical_clock.h"
 #include "broker/core/proposals.h"
 #include "broker/core/timer_wheel.h"
@@ -74,8 +75,10 @@ struct Context {
   Checkpoint checkpoint{log};
   store::ConfigExtension config{};  ///< as logged; what apply reads
   EntryIndex applied{};
-  Lsn horizon{};  ///< decisions of ENDs before it are no longer known
+  Lsn horizon{};                ///< decisions of ENDs before it are no longer known
+  std::int64_t horizon_ms = 0;  ///< time of that, or of the first entry; 0: there is none
   BrokerCore::Counters counters{};
+  DecisionTimes decision_times{};
   bool serving = false;
   bool draining = false;
   store::Space space = store::Space::kEnough;

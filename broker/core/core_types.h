@@ -68,7 +68,7 @@ struct Command {
   // Send and Prepare only; verified by the I/O thread.
   std::string_view block{};
   std::uint64_t block_checksum = 0;
-  std::uint64_t content_digest = 0;  ///< Prepare only
+  std::uint64_t content_digest = 0;  ///< of half messages and numbered ones
   std::uint32_t route_hash = 0;
   std::uint32_t tag_hash = 0;
 };

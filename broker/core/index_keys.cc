@@ -81,6 +81,16 @@ std::string progress(ShardId shard, GroupUid group, TopicUid topic, QueueId queu
   return key;
 }
 
+std::string producer_group(ShardId shard, std::string_view name) {
+  return begin(shard, Kind::kProducerGroup, name.size()).append(name);
+}
+
+std::string producer(ShardId shard, std::uint64_t id) {
+  std::string key = begin(shard, Kind::kProducer, 8);
+  put(key, id, 8);
+  return key;
+}
+
 std::string id_form(std::string_view id) {
   std::string form(1, kHexId);
   if (id.size() == kHexDigits) {

@@ -8,6 +8,8 @@
 //   g  group u32                        consumer group
 //   s  group u32, topic u32             the group reads the topic
 //   r  group u32, topic u32, queue u32  progress of the group
+//   u  name                             producer group with settings of its own
+//   v  producer u64                     its newest numbered messages
 //   p  transaction id                   open transaction
 //   d  transaction id                   decided transaction
 //   f                                   LSN up to which decided transactions were removed; the server's own
@@ -30,6 +32,8 @@ enum class Kind : char {
   kGroup = 'g',
   kSubscription = 's',
   kProgress = 'r',
+  kProducerGroup = 'u',
+  kProducer = 'v',
   kOpen = 'p',
   kDecided = 'd',
   kForgotten = 'f',
@@ -47,6 +51,8 @@ std::string block(ShardId shard, TopicUid topic, QueueId queue, std::uint64_t nu
 std::string group(ShardId shard, GroupUid group);
 std::string subscription(ShardId shard, GroupUid group, TopicUid topic);
 std::string progress(ShardId shard, GroupUid group, TopicUid topic, QueueId queue);
+std::string producer_group(ShardId shard, std::string_view name);
+std::string producer(ShardId shard, std::uint64_t id);
 std::string transaction(ShardId shard, Kind kind, std::string_view id);
 /// The form of a transaction id within keys: ids sort by it.
 std::string id_form(std::string_view id);
@@ -64,6 +70,7 @@ class KeyReader {
   explicit KeyReader(std::string_view key)
       : left_(key.substr(std::min(key.size(), kPrefixBytes))) {}
   std::uint32_t u32() { return static_cast<std::uint32_t>(big_endian(4)); }
+  std::uint64_t u64() { return big_endian(8); }
   std::string_view rest() const { return left_; }
   /// True when all was read and nothing was missing.
   bool done() const { return ok_ && left_.empty(); }

@@ -27,6 +27,7 @@ std::optional<ConfigRow> split_config(std::string_view row) {
   ByteReader in(row);
   in.get_bytes(2);
   ConfigRow parts{.horizon = Lsn(get_varint(in))};
+  get_varint(in);  // its time
   parts.before = row.substr(0, row.size() - in.left());
   get_signed_varint(in);
   if (!in.ok()) return std::nullopt;
@@ -100,6 +101,8 @@ std::optional<std::string> lasting(std::string_view key, std::string_view row,
     case Kind::kGroup:
     case Kind::kSubscription:
     case Kind::kProgress:
+    case Kind::kProducerGroup:
+    case Kind::kProducer:
     case Kind::kOpen:
       return std::string(row);
   }

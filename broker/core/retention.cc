@@ -228,13 +228,14 @@ void Retention::propose(const KnownBase& base, bool horizon, std::vector<Floors>
     // The last record moves the horizon: what is cut then is given up by all the others.
     if (floors.empty()) floors.emplace_back();
     floors.back().retain.horizon = base.lsn;
+    floors.back().retain.horizon_ms = base.time_ms;
   }
   in_flight_ = floors.size();
   busy_ = in_flight_ != 0;
   for (const Floors& each : floors) {
     context_.proposals.propose(Waiter{}, context_.now_ms(),
-                               each.topic != nullptr ? each.topic->uid : TopicUid{}, 0,
-                               each.retain);
+                               each.topic != nullptr ? each.topic->uid : TopicUid{},
+                               each.retain.flags(), each.retain);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "broker/core/index_keys.h"
+#include "broker/core/producer_groups.h"
 #include "broker/core/varint.h"
 #include "protocol/base/check.h"
 
@@ -40,13 +41,14 @@ Topic* Topics::find(TopicUid uid) {
 }
 
 Topic& Topics::make(TopicUid uid, std::string_view name, std::uint32_t queues,
-                    std::int64_t retention_ms) {
+                    std::int64_t retention_ms, const CheckSettings& checks) {
   if (by_uid_.size() <= uid.value) by_uid_.resize(uid.value + 1);
   auto& topic = by_uid_[uid.value];
   topic = std::make_unique<Topic>();
   topic->uid = uid;
   topic->name = name;
   topic->retention_ms = retention_ms;
+  topic->checks = checks;
   topic->queues.resize(queues);
   if (retention_ms != 0) {
     with_retention_.push_back(topic.get());
@@ -58,8 +60,11 @@ Topic& Topics::make(TopicUid uid, std::string_view name, std::uint32_t queues,
 }
 
 TopicInfo Topics::info(const Topic& topic) {
-  TopicInfo info{
-      .uid = topic.uid, .name = topic.name, .queues = {}, .retention_ms = topic.retention_ms};
+  TopicInfo info{.uid = topic.uid,
+                 .name = topic.name,
+                 .queues = {},
+                 .retention_ms = topic.retention_ms,
+                 .checks = topic.checks};
   for (std::uint32_t i = 0; i < topic.queues.size(); ++i) {
     const Queue& queue = topic.queues[i];
     info.queues.push_back(
@@ -84,7 +89,8 @@ void Topics::admit_create(const Waiter& waiter, const CreateTopicRequest& reques
   const store::TopicChangeExtension change{
       .queues = request.queues != 0 ? request.queues : limits::kQueuesDefault,
       .name = request.topic,
-      .retention_ms = request.retention_ms};
+      .retention_ms = request.retention_ms,
+      .checks = request.checks};
   context_.proposals.propose(waiter, context_.now_ms(), TopicUid(++newest_uid_), change.flags(),
                              change);
 }
@@ -96,13 +102,14 @@ bool Topics::apply_create(const Applying& applying) {
   if (context_.serving) --in_flight_;
   Topic* topic = find(change->name);
   if (topic == nullptr) {
-    topic = &make(header.topic, change->name, change->queues, change->retention_ms);
+    topic = &make(header.topic, change->name, change->queues, change->retention_ms, change->checks);
     new_topics_.push_back(topic);
   } else if (topic->queues.size() != change->queues ||
-             topic->retention_ms != change->retention_ms) {
-    const std::string retention =
-        topic->retention_ms == 0 ? "the broker's retention"
-                                 : "a retention of " + std::to_string(topic->retention_ms) + " ms";
+             topic->retention_ms != change->retention_ms || topic->checks != change->checks) {
+    std::string retention = topic->retention_ms == 0
+                                ? "the broker's retention"
+                                : "a retention of " + std::to_string(topic->retention_ms) + " ms";
+    if (topic->checks != change->checks) retention.append(", and other settings of checks");
     context_.refuse(applying.waiter, ErrorCode::kTopicExists,
                     "topic " + topic->name + " has " + std::to_string(topic->queues.size()) +
                         " queues and " + retention);
@@ -146,13 +153,38 @@ void Topics::admit_send(const Waiter& waiter, const Command& command,
   if (topic == nullptr) {
     return context_.refuse(waiter, ErrorCode::kTopicNotFound, "there is no topic " + request.topic);
   }
+  if (request.producer != 0 && request.sequence == 0) {
+    return context_.refuse(waiter, ErrorCode::kInvalidArgument, "sequences begin at 1");
+  }
+  if (request.producer != 0 && answer_repeated(waiter, request.producer, request.sequence,
+                                               content_of(*topic, command.content_digest))) {
+    return;
+  }
   const store::AppendExtension extension{.route_hash = command.route_hash,
                                          .tag_hash = command.tag_hash,
                                          .producer = request.producer,
-                                         .sequence = request.sequence};
+                                         .sequence = request.sequence,
+                                         .content_digest = command.content_digest};
   context_.proposals.propose(waiter, context_.now_ms(), topic->uid, extension.flags(), extension,
                              command.block, command.block_checksum);
   context_.proposals.keep(bytes);
+}
+
+std::uint64_t Topics::content_of(const Topic& topic, std::uint64_t digest) {
+  return fingerprint(topic.uid, 0, digest);
+}
+
+bool Topics::answer_repeated(const Waiter& waiter, std::uint64_t producer, std::uint64_t sequence,
+                             std::uint64_t content) {
+  const auto repeated = producers_.repeated(producer, sequence, content);
+  if (!repeated) return false;
+  if (*repeated) {
+    ++context_.counters.repeated_sends;
+    context_.answer(waiter, Response(**repeated));
+  } else {
+    context_.answer(waiter, repeated->error());
+  }
+  return true;
 }
 
 bool Topics::apply_append(const Applying& applying) {
@@ -160,6 +192,11 @@ bool Topics::apply_append(const Applying& applying) {
   const auto append = store::decode<store::AppendExtension>(header, applying.record.extension);
   Topic* topic = find(header.topic);
   if (!append || topic == nullptr) return false;
+  const bool numbered = append->producer != 0 && append->sequence != 0;
+  const std::uint64_t content = numbered ? content_of(*topic, append->content_digest) : 0;
+  if (numbered && answer_repeated(applying.waiter, append->producer, append->sequence, content)) {
+    return true;
+  }
   const Place place = publish(*topic,
                               {.lsn = header.lsn,
                                .block_bytes = header.block_bytes,
@@ -167,9 +204,12 @@ bool Topics::apply_append(const Applying& applying) {
                                .extension_bytes = header.extension_bytes},
                               append->route_hash);
   ++context_.counters.sends;
-  if (applying.waiter.session.value != 0) {
-    context_.answer(applying.waiter, Response(SendResponse{header.lsn, place.queue, place.offset}));
+  const SendResponse response{header.lsn, place.queue, place.offset};
+  if (numbered) {
+    producers_.sent(append->producer,
+                    {.sequence = append->sequence, .fingerprint = content, .place = response});
   }
+  if (applying.waiter.session.value != 0) context_.answer(applying.waiter, Response(response));
   return true;
 }
 
@@ -255,6 +295,7 @@ void Topics::collect() {
     std::string value;
     put_varint(value, topic->queues.size());
     put_varint(value, static_cast<std::uint64_t>(topic->retention_ms));
+    put_checks(value, topic->checks);
     value.append(topic->name);
     checkpoint.put(keys::topic(context_.shard, topic->uid), std::move(value));
   }
@@ -284,8 +325,9 @@ Result<void> Topics::restore(const store::IndexView& index) {
         ByteReader in(value);
         const std::uint32_t queues = get_varint32(in);
         const auto retention_ms = static_cast<std::int64_t>(get_varint(in));
+        const CheckSettings checks = get_checks(in);
         if (!reader.done() || !in.ok() || uid.value == 0 || queues == 0) return false;
-        make(uid, in.get_bytes(in.left()), queues, retention_ms);
+        make(uid, in.get_bytes(in.left()), queues, retention_ms, checks);
         return true;
       }));
   std::vector<std::pair<Topic*, std::uint32_t>> with_tail;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "broker/core/context.h"
+#include "broker/core/producers.h"
 #include "broker/core/queue_index.h"
 
 namespace tally::broker {
@@ -42,6 +43,7 @@ struct Topic {
   TopicUid uid{};
   std::string name{};
   std::int64_t retention_ms = 0;  ///< 0: the broker's
+  CheckSettings checks{};         ///< of transactions that begin with a message for it
   Lsn retained{};                 ///< volatile: the newest base that its own retention looked at
   std::vector<Queue> queues{};
   std::uint64_t published = 0;               ///< in all queues; chooses the queue in turn
@@ -51,7 +53,7 @@ struct Topic {
 
 class Topics {
  public:
-  explicit Topics(Context& context) : context_(context) {}
+  Topics(Context& context, Producers& producers) : context_(context), producers_(producers) {}
 
   Result<void> restore(const store::IndexView& index);
 
@@ -94,12 +96,18 @@ class Topics {
   bool erasing() const { return !to_erase_.empty(); }
 
  private:
-  Topic& make(TopicUid uid, std::string_view name, std::uint32_t queues, std::int64_t retention_ms);
+  Topic& make(TopicUid uid, std::string_view name, std::uint32_t queues, std::int64_t retention_ms,
+              const CheckSettings& checks);
   static TopicInfo info(const Topic& topic);
+  static std::uint64_t content_of(const Topic& topic, std::uint64_t digest);
+  /// Answers a numbered message that is no new one.
+  bool answer_repeated(const Waiter& waiter, std::uint64_t producer, std::uint64_t sequence,
+                       std::uint64_t content);
   void mark_dirty(Topic& topic, std::uint32_t queue);
   void erase_blocks();
 
   Context& context_;
+  Producers& producers_;
   BlockCache blocks_{};
   TextMap<Topic*> by_name_{};
   std::vector<std::unique_ptr<Topic>> by_uid_{};  ///< index uid

@@ -31,7 +31,10 @@ TxEvent TransactionDesk::event_of(const Transaction* transaction,
     if (has_handle && end.handle.lsn < context_.horizon) return TxEvent::kEndExpired;
     return end.decision == Decision::kCommit ? TxEvent::kCommit : TxEvent::kRollback;
   }
-  if (!end.group.empty() && end.group != transaction->group()) return TxEvent::kEndForeign;
+  if (end.decider == Decider::kProducer &&
+      (end.group != transaction->group() || end.client != transaction->client())) {
+    return TxEvent::kEndForeign;
+  }
   if (has_handle && (end.handle.log != context_.log || end.handle.lsn != transaction->lsn)) {
     return TxEvent::kEndStaleHandle;
   }
@@ -52,6 +55,10 @@ Error TransactionDesk::error_for(const Transaction* transaction, TxAnswer answer
     }
   } else {
     text.append(answer == TxAnswer::kExpired ? " is no longer known" : " is not known");
+    if (context_.horizon.value != 0) {
+      text.append("; decisions are known since ").append(std::to_string(context_.horizon_ms));
+      text.append(" ms of the Unix epoch");
+    }
   }
   Error error(*error_of(answer), std::move(text));
   if (answer == TxAnswer::kConflict && transaction != nullptr &&
@@ -98,16 +105,14 @@ void TransactionDesk::prepare(const Waiter& waiter, Command& command, const stor
   if (transaction == nullptr) transaction = &transactions_.make(request.transaction);
   transactions_.reserve_end(*transaction, request.group);
   transactions_.pin(*transaction);
-  const auto& options = context_.options;
+  const CheckSettings checks = producer_groups_.settings(request.group, topic);
   const store::HalfExtension half{
       .route_hash = command.route_hash,
       .tag_hash = command.tag_hash,
       .content_digest = command.content_digest,
       .message = request.message,
-      .first_check_ms =
-          request.first_check_ms > 0 ? request.first_check_ms : options.first_check_ms,
-      .lifetime_ms =
-          request.lifetime_ms > 0 ? request.lifetime_ms : options.transaction_lifetime_ms,
+      .first_check_ms = request.first_check_ms > 0 ? request.first_check_ms : checks.first_check_ms,
+      .lifetime_ms = request.lifetime_ms > 0 ? request.lifetime_ms : checks.lifetime_ms,
       .store = request.store,
       .transaction = request.transaction,
       .group = request.group,
@@ -218,7 +223,7 @@ Result<bool> TransactionDesk::apply_half(const Applying& applying, const store::
                                                        .block_bytes = header.block_bytes,
                                                        .later = half->later}));
   if (row.answer == TxAnswer::kStored) store_half(*transaction, *half, applying);
-  transaction->state = row.next;
+  if (row.next != transaction->state) transactions_.set_state(*transaction, row.next);
   if (!is_open(row.next)) transactions_.release_end(*transaction);
   answer_half(applying.waiter, *transaction, row.answer);
   checkers_.update(*transaction);
@@ -235,8 +240,7 @@ void TransactionDesk::store_half(Transaction& transaction, const store::HalfExte
     transaction.decided_at_ms = 0;
     transaction.decided_lsn = {};
     transaction.halves.clear();
-    transaction.check_records.clear();
-    transaction.reason.clear();
+    transaction.history.reset();
     transaction.checks = 0;
     transaction.store = half.store;
     transaction.lsn = header.lsn;
@@ -246,7 +250,6 @@ void TransactionDesk::store_half(Transaction& transaction, const store::HalfExte
     transaction.fresh = half.fresh;
     transaction.owner = applying.waiter.session;
     transactions_.reserve_end(transaction, half.group);
-    ++context_.counters.pending;
   }
   transaction.halves.push_back(
       {.message = {.lsn = header.lsn,
@@ -347,14 +350,23 @@ bool TransactionDesk::apply_end(const Applying& applying) {
 
 void TransactionDesk::decide(Transaction& transaction, const store::EndExtension& end,
                              const Applying& applying) {
-  --(transaction.state == TxState::kPending ? context_.counters.pending : context_.counters.parked);
   transactions_.release_end(transaction);
   const bool commit = end.decision == Decision::kCommit;
-  transaction.state = commit ? TxState::kCommitted : TxState::kRolledBack;
+  transactions_.set_state(transaction, commit ? TxState::kCommitted : TxState::kRolledBack);
   transaction.decided_by = end.decider;
   transaction.decided_at_ms = applying.time_ms;
   transaction.decided_lsn = applying.record.header.lsn;
-  transaction.reason = end.reason;
+  if (end.client != transaction.client() && end.decider != Decider::kBroker) {
+    transaction.story().decided_by = end.client;
+  }
+  if (!end.reason.empty()) {
+    transaction.story().reason = end.reason;
+  } else if (transaction.history) {
+    transaction.history->reason.clear();
+  }
+  if (end.decider == Decider::kCheck) {
+    answered(transaction, end.client, end.decision, end.reason, applying.time_ms);
+  }
   auto& halves = transaction.halves;
   if (halves.size() > 1) {
     std::sort(halves.begin(), halves.end(), [](auto& a, auto& b) { return a.number < b.number; });
@@ -364,7 +376,8 @@ void TransactionDesk::decide(Transaction& transaction, const store::EndExtension
       topics_.publish(*topics_.find(half.topic), half.message, half.route_hash);
     }
   }
-  ++(commit ? context_.counters.commits : context_.counters.rollbacks);
+  context_.counters.decided(end.decision, end.decider);
+  context_.decision_times.add(transaction.decided_at_ms - transaction.time_ms);
   transactions_.decided(transaction);
 }
 

@@ -6,6 +6,7 @@
 // looked up first; requests for them wait in their order. So do ENDs while one of the same transaction is in flight: the
 // room that is reserved for its END is used once. Owned by the core; one thread.
 
+#include <functional>
 #include <unordered_map>
 #include <vector>
 
@@ -15,10 +16,11 @@ namespace tally::broker {
 
 class TransactionDesk {
  public:
-  TransactionDesk(Context& context, Topics& topics, Transactions& transactions, Checkers& checkers,
-                  Sessions& sessions)
+  TransactionDesk(Context& context, Topics& topics, ProducerGroups& producer_groups,
+                  Transactions& transactions, Checkers& checkers, Sessions& sessions)
       : context_(context),
         topics_(topics),
+        producer_groups_(producer_groups),
         transactions_(transactions),
         checkers_(checkers),
         sessions_(sessions) {}
@@ -26,6 +28,7 @@ class TransactionDesk {
   void admit_prepare(const Waiter& waiter, Command& command, const store::Keepalive& bytes);
   void admit_end(const Waiter& waiter, Command& command);
   void admit_answer(const Waiter& waiter, Command& command);
+  void admit_manage(const Waiter& waiter, const ManageTransactionRequest& request);
   void admit_show(const Waiter& waiter, const ShowTransactionRequest& request);
   void admit_list(const Waiter& waiter, ListTransactionsRequest&& request);
   /// Admits what waited for an END that is applied by now. To be called at the end of each batch.
@@ -35,6 +38,7 @@ class TransactionDesk {
   Result<bool> apply_half(const Applying& applying, const store::IndexView* index);
   bool apply_end(const Applying& applying);
   bool apply_check_delivered(const Applying& applying);
+  bool apply_check_answered(const Applying& applying);
   bool apply_park(const Applying& applying);
   bool apply_resume(const Applying& applying);
 
@@ -73,6 +77,14 @@ class TransactionDesk {
                   const Applying& applying);
   void decide(Transaction& transaction, const store::EndExtension& end, const Applying& applying);
   void unpin_if_serving(Transaction& transaction);
+  /// Writes an answer to the newest check of `client` that has none.
+  static void answered(Transaction& transaction, std::string_view client, Decision answer,
+                       std::string_view reason, std::int64_t time_ms);
+  void finish_managed(const Applying& applying, Transaction& transaction, TxAnswer answer);
+  void answer_managed(const Waiter& waiter, Transaction& transaction, std::uint32_t checkers);
+  /// Finds it in memory, else in the index. NOT_FOUND_OR_EXPIRED when it is nowhere.
+  void with_known(const Waiter& waiter, const std::string& id,
+                  std::function<void(const Transaction&)> then);
 
   TransactionInfo info(const Transaction& transaction) const;
   struct Listing;
@@ -80,6 +92,7 @@ class TransactionDesk {
 
   Context& context_;
   Topics& topics_;
+  ProducerGroups& producer_groups_;
   Transactions& transactions_;
   Checkers& checkers_;
   Sessions& sessions_;

@@ -18,17 +18,23 @@ struct TransactionDesk::Listing {
   int scans = 0;
   StoredPairs open{}, decided{};
 
+  std::int64_t prepared_until_ms = INT64_MAX;
+
   bool wants(TxState state) const {
     return state != TxState::kNone &&
            (request.state == 0 || request.state == static_cast<std::uint32_t>(state));
+  }
+  bool wants(const Transaction& transaction) const {
+    return wants(transaction.state) && transaction.time_ms <= prepared_until_ms &&
+           (request.group.empty() || request.group == transaction.group());
   }
 };
 
 TransactionInfo TransactionDesk::info(const Transaction& transaction) const {
   TransactionInfo info{.id = std::string(transaction.id()),
                        .group = std::string(transaction.group()),
-                       .client = {},
-                       .store = {},
+                       .client = std::string(transaction.client()),
+                       .store = is_open(transaction.state) ? transaction.store : StoreId{},
                        .state = public_state(transaction.state),
                        .topics = {},
                        .messages = static_cast<std::uint32_t>(transaction.halves.size()),
@@ -38,41 +44,45 @@ TransactionInfo TransactionDesk::info(const Transaction& transaction) const {
                        .checks = transaction.checks,
                        .decided_by = transaction.decided_by,
                        .decided_at_ms = transaction.decided_at_ms,
-                       .reason = transaction.reason,
+                       .decided_by_client = std::string(transaction.decided_by_client()),
+                       .reason = std::string(transaction.reason()),
                        .check_records = {}};
-  if (!is_open(transaction.state)) return info;  // the rest is not kept behind a decision
-  info.client = transaction.client();
-  info.store = transaction.store;
-  info.check_records = transaction.check_records;
+  if (transaction.history) info.check_records = transaction.history->checks;
   std::map<std::uint32_t, std::string> topics;
-  for (const Half& half : transaction.halves) topics[half.number] = topics_.find(half.topic)->name;
+  for (const Half& half : transaction.halves) {
+    // Of a decided one the numbers are not kept; its halves stand in their order.
+    const auto number =
+        is_open(transaction.state) ? half.number : static_cast<std::uint32_t>(topics.size());
+    topics[number] = topics_.find(half.topic)->name;
+  }
   for (auto& [number, topic] : topics) info.topics.push_back(std::move(topic));
   return info;
 }
 
-void TransactionDesk::admit_show(const Waiter& waiter, const ShowTransactionRequest& request) {
-  const Transaction* resident = transactions_.find(request.transaction);
-  if (resident != nullptr && resident->state != TxState::kNone) {
-    return context_.answer(waiter,
-                           Response(ShowTransactionResponse{.transaction = info(*resident)}));
-  }
+void TransactionDesk::with_known(const Waiter& waiter, const std::string& id,
+                                 std::function<void(const Transaction&)> then) {
+  const Transaction* resident = transactions_.find(id);
+  if (resident != nullptr && resident->state != TxState::kNone) return then(*resident);
   context_.loads.get(
-      keys::transaction(context_.shard, keys::Kind::kDecided, request.transaction),
-      [this, waiter, id = request.transaction](StoredPairs&& found) {
+      keys::transaction(context_.shard, keys::Kind::kDecided, id),
+      [this, waiter, id, then = std::move(then)](StoredPairs&& found) {
         Transaction decoded;
         const Transaction* known = transactions_.find(id);
         if (known == nullptr || known->state == TxState::kNone) {
-          if (found.empty()) {
-            return context_.answer(waiter, error_for(nullptr, TxAnswer::kNotFound, id));
-          }
-          TALLY_CHECK(transactions_.read_decided(id, found.front().second, decoded));
-          if (decoded.state == TxState::kNone) {
-            return context_.answer(waiter, error_for(nullptr, TxAnswer::kNotFound, id));
+          if (!found.empty()) {
+            TALLY_CHECK(transactions_.read_decided(id, found.front().second, decoded));
           }
           known = &decoded;
         }
-        context_.answer(waiter, Response(ShowTransactionResponse{.transaction = info(*known)}));
+        if (known->state != TxState::kNone) return then(*known);
+        context_.answer(waiter, error_for(nullptr, TxAnswer::kNotFound, id));
       });
+}
+
+void TransactionDesk::admit_show(const Waiter& waiter, const ShowTransactionRequest& request) {
+  with_known(waiter, request.transaction, [this, waiter](const Transaction& known) {
+    context_.answer(waiter, Response(ShowTransactionResponse{.transaction = info(known)}));
+  });
 }
 
 void TransactionDesk::admit_list(const Waiter& waiter, ListTransactionsRequest&& request) {
@@ -81,6 +91,9 @@ void TransactionDesk::admit_list(const Waiter& waiter, ListTransactionsRequest&&
   listing->limit =
       request.limit != 0 ? std::min(request.limit, limits::kListPageMax) : limits::kListPageMax;
   listing->request = std::move(request);
+  if (listing->request.older_than_ms > 0) {
+    listing->prepared_until_ms = context_.now_ms() - listing->request.older_than_ms;
+  }
   const auto scan = [&](keys::Kind kind, StoredPairs Listing::*to) {
     ++listing->scans;
     std::string from = keys::prefix(context_.shard, kind);
@@ -116,7 +129,7 @@ void TransactionDesk::finish_listing(Listing& listing) {
 
   std::map<std::string, TransactionInfo, std::less<>> page;
   const auto add = [&](std::string_view form, const Transaction& transaction) {
-    if (listing.wants(transaction.state)) {
+    if (listing.wants(transaction)) {
       page.insert_or_assign(std::string(form), info(transaction));
     }
   };
@@ -142,7 +155,7 @@ void TransactionDesk::finish_listing(Listing& listing) {
 
   std::vector<std::pair<std::string, const Transaction*>> unsaved;
   transactions_.for_each_unsaved([&](const Transaction& transaction) {
-    if (!listing.wants(transaction.state)) return;
+    if (!listing.wants(transaction)) return;
     std::string form = keys::id_form(transaction.id());
     if (covered(form)) unsaved.emplace_back(std::move(form), &transaction);
   });

@@ -8,14 +8,52 @@
 namespace tally::broker {
 namespace {
 
-// The first byte of a decided row.
-constexpr std::uint8_t kStateBits = 0x07;
-constexpr std::uint8_t kUsualTimes = 0x08;  // first check and lifetime are not written
-constexpr std::uint8_t kHasReason = 0x80;
+// The first byte of a decided row, and its flags.
+constexpr unsigned kStateBits = 0x07, kDeciderShift = 4, kDeciderBits = 0x07;
+constexpr unsigned kUsualTimes = 0x08;  // first check and lifetime are not written
+constexpr unsigned kHasHistory = 0x80;
 
 // Part of the format, whatever the defaults become.
 constexpr std::int64_t kUsualFirstCheckMs = 10'000;
 constexpr std::int64_t kUsualLifetimeMs = 24 * 3'600'000LL;
+
+void put_history(std::string& row, const History& history) {
+  ByteWriter out(row);
+  out.put_string16(history.reason);
+  out.put_string8(history.decided_by);
+  put_varint(row, static_cast<std::uint64_t>(history.resumed_at_ms));
+  put_varint(row, history.checks.size());
+  for (const CheckRecord& check : history.checks) {
+    put_varint(row, static_cast<std::uint64_t>(check.delivered_at_ms));
+    out.put_string8(check.client);
+    put_varint(row, static_cast<std::uint64_t>(check.answered_at_ms));
+    if (check.answered_at_ms == 0) continue;
+    out.put(static_cast<std::uint8_t>(check.answer));
+    out.put_string16(check.reason);
+  }
+}
+
+std::unique_ptr<History> get_history(ByteReader& in) {
+  auto history = std::make_unique<History>();
+  history->reason = in.get_string16();
+  history->decided_by = in.get_string8();
+  history->resumed_at_ms = static_cast<std::int64_t>(get_varint(in));
+  for (std::uint64_t left = get_varint(in); left > 0 && in.ok(); --left) {
+    CheckRecord& check = history->checks.emplace_back();
+    check.delivered_at_ms = static_cast<std::int64_t>(get_varint(in));
+    check.client = in.get_string8();
+    check.answered_at_ms = static_cast<std::int64_t>(get_varint(in));
+    if (check.answered_at_ms == 0) continue;
+    check.answer = Decision(in.get<std::uint8_t>());
+    check.reason = in.get_string16();
+  }
+  return history;
+}
+
+/// With nothing to tell there is none.
+bool has_history(const Transaction& transaction) {
+  return transaction.history != nullptr && *transaction.history != History{};
+}
 
 void put_half(std::string& row, const Half& half) {
   put_varint(row, half.message.lsn.value);
@@ -56,14 +94,9 @@ std::string encode_open(const Transaction& transaction) {
   out.put_bytes(transaction.store.view());
   out.put_string8(transaction.group());
   out.put_string8(transaction.client());
-  out.put_string16(transaction.reason);
   put_varint(row, transaction.halves.size());
   for (const Half& half : transaction.halves) put_half(row, half);
-  put_varint(row, transaction.check_records.size());
-  for (const CheckRecord& record : transaction.check_records) {
-    put_varint(row, static_cast<std::uint64_t>(record.delivered_at_ms));
-    out.put_string8(record.client);
-  }
+  if (has_history(transaction)) put_history(row, *transaction.history);
   return row;
 }
 
@@ -80,14 +113,10 @@ bool decode_open(std::string_view id, std::string_view row, Transaction& to) {
   std::memcpy(to.store.bytes.data(), store.data(), store.size());
   const std::string_view group = in.get_string8();
   to.set_names(id, group, in.get_string8());
-  to.reason = in.get_string16();
   for (std::uint64_t left = get_varint(in); left > 0 && in.ok(); --left) {
     to.halves.push_back(get_half(in));
   }
-  for (std::uint64_t left = get_varint(in); left > 0 && in.ok(); --left) {
-    const auto at_ms = static_cast<std::int64_t>(get_varint(in));
-    to.check_records.push_back({.delivered_at_ms = at_ms, .client = std::string(in.get_string8())});
-  }
+  if (in.left() > 0) to.history = get_history(in);
   return in.done() && is_open(to.state) && !to.halves.empty();
 }
 
@@ -96,9 +125,10 @@ std::string encode_decided(const Transaction& transaction) {
   row.reserve(48);
   const bool usual = transaction.first_check_ms == kUsualFirstCheckMs &&
                      transaction.lifetime_ms == kUsualLifetimeMs;
-  const auto state = static_cast<unsigned>(transaction.state) | (usual ? kUsualTimes : 0u) |
-                     static_cast<unsigned>(transaction.decided_by) << 4 |
-                     (transaction.reason.empty() ? 0u : kHasReason);
+  const bool has_more = has_history(transaction);
+  const unsigned state = static_cast<unsigned>(transaction.state) | (usual ? kUsualTimes : 0u) |
+                         static_cast<unsigned>(transaction.decided_by) << kDeciderShift |
+                         (has_more ? kHasHistory : 0u);
   ByteWriter out(row);
   out.put(static_cast<std::uint8_t>(state));
   put_varint(row, transaction.decided_lsn.value);
@@ -111,8 +141,12 @@ std::string encode_decided(const Transaction& transaction) {
     put_signed_varint(row, transaction.lifetime_ms);
   }
   out.put_string8(transaction.group());
-  if (!transaction.reason.empty()) out.put_string16(transaction.reason);
-  for (const Half& half : transaction.halves) out.put(half.fingerprint);
+  out.put_string8(transaction.client());
+  if (has_more) put_history(row, *transaction.history);
+  for (const Half& half : transaction.halves) {
+    put_varint(row, half.topic.value);
+    out.put(half.fingerprint);
+  }
   return row;
 }
 
@@ -120,7 +154,7 @@ bool decode_decided(std::string_view id, std::string_view row, Transaction& to) 
   ByteReader in(row);
   const auto first = in.get<std::uint8_t>();
   to.state = TxState(first & kStateBits);
-  to.decided_by = Decider(first >> 4 & 0x07);
+  to.decided_by = Decider(first >> kDeciderShift & kDeciderBits);
   to.decided_lsn = Lsn(get_varint(in));
   to.lsn = Lsn(to.decided_lsn.value - get_varint(in));
   to.time_ms = static_cast<std::int64_t>(get_varint(in));
@@ -129,10 +163,12 @@ bool decode_decided(std::string_view id, std::string_view row, Transaction& to) 
   const bool usual = (first & kUsualTimes) != 0;
   to.first_check_ms = usual ? kUsualFirstCheckMs : get_signed_varint(in);
   to.lifetime_ms = usual ? kUsualLifetimeMs : get_signed_varint(in);
-  to.set_names(id, in.get_string8(), {});
-  if ((first & kHasReason) != 0) to.reason = in.get_string16();
+  const std::string_view group = in.get_string8();
+  to.set_names(id, group, in.get_string8());
+  if ((first & kHasHistory) != 0) to.history = get_history(in);
   while (in.ok() && in.left() > 0) {
     Half half;
+    half.topic = TopicUid(get_varint32(in));
     half.fingerprint = in.get<std::uint64_t>();
     to.halves.push_back(half);
   }

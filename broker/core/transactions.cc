@@ -46,6 +46,11 @@ std::uint64_t Transaction::block_bytes() const {
   return bytes;
 }
 
+std::string_view Transaction::decided_by_client() const {
+  if (!is_decided(state) || decided_by == Decider::kBroker) return {};
+  return history && !history->decided_by.empty() ? history->decided_by : client();
+}
+
 Winner Transaction::winner() const {
   return {.state = public_state(state), .decided_by = decided_by, .decided_at_ms = decided_at_ms};
 }
@@ -61,8 +66,7 @@ void Transaction::clear() {
   time_ms = first_check_ms = lifetime_ms = decided_at_ms = 0;
   checks = 0;
   halves.clear();
-  check_records.clear();
-  reason.clear();
+  history.reset();
   pins = end_bytes = 0;
   ending = delayed = false;
   loading = dirty = writing = fresh = open_row = false;
@@ -70,7 +74,7 @@ void Transaction::clear() {
   next_in_bucket = nullptr;
   owner = asked = {};
   challenge = 0;
-  outstanding = received = counting = false;
+  outstanding = received = counting = parking = waiting = false;
   not_before_ms = 0;
 }
 
@@ -152,6 +156,22 @@ void Transactions::remove(Transaction& transaction) {
   spare_.push_back(&transaction);
 }
 
+void Transactions::count(TxState state, std::int64_t time_ms, std::int64_t by) {
+  auto& counters = context_.counters;
+  if (state == TxState::kParked) counters.parked += static_cast<std::uint64_t>(by);
+  if (state != TxState::kPending) return;
+  counters.pending += static_cast<std::uint64_t>(by);
+  const auto since = pending_since_.try_emplace(time_ms, 0).first;
+  since->second += by;
+  if (since->second == 0) pending_since_.erase(since);
+}
+
+void Transactions::set_state(Transaction& transaction, TxState state) {
+  count(transaction.state, transaction.time_ms, -1);
+  transaction.state = state;
+  count(state, transaction.time_ms, 1);
+}
+
 void Transactions::changed(Transaction& transaction) {
   if (transaction.dirty) return;
   transaction.dirty = true;
@@ -224,8 +244,7 @@ Result<void> Transactions::restore(const store::IndexView& index) {
     if (!decode_open(*id, row, transaction)) return false;
     transaction.open_row = true;
     reserve_end(transaction, transaction.group());
-    if (transaction.state == TxState::kPending) ++context_.counters.pending;
-    if (transaction.state == TxState::kParked) ++context_.counters.parked;
+    count(transaction.state, transaction.time_ms, 1);
     return true;
   });
 }

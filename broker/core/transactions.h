@@ -8,6 +8,8 @@
 #include <array>
 #include <deque>
 #include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +30,15 @@ struct Half {
 };
 std::uint64_t fingerprint(TopicUid topic, std::uint32_t number, std::uint64_t content_digest);
 
+/// What a transaction went through: of most of them there is nothing to tell.
+struct History {
+  std::vector<CheckRecord> checks{};  ///< the newest kCheckRecordsMax, oldest first
+  std::string reason{};               ///< of the decision; of a parked one: why it is parked
+  std::string decided_by{};           ///< client; empty: the one that prepared it
+  std::int64_t resumed_at_ms = 0;     ///< the newest time; 0: never
+  bool operator==(const History&) const = default;
+};
+
 struct Transaction : TimerHook {
   Transaction() : TimerHook(TimerKind::kCheck) {}
   std::string_view id() const { return std::string_view(names).substr(0, id_bytes); }
@@ -39,6 +50,13 @@ struct Transaction : TimerHook {
   std::uint64_t block_bytes() const;
   Handle handle(LogId log) const { return {.log = log, .lsn = lsn, .time_ms = time_ms}; }
   Winner winner() const;
+  /// To write into.
+  History& story() {
+    if (history == nullptr) history = std::make_unique<History>();
+    return *history;
+  }
+  std::string_view reason() const { return history ? history->reason : std::string_view{}; }
+  std::string_view decided_by_client() const;
   void clear();
 
   // Durable.
@@ -56,8 +74,7 @@ struct Transaction : TimerHook {
   Lsn decided_lsn{};         ///< of its END
   std::uint32_t checks = 0;  ///< delivered ones
   std::vector<Half> halves{};
-  std::vector<CheckRecord> check_records{};  ///< the newest kCheckRecordsMax
-  std::string reason{};
+  std::unique_ptr<History> history{};  ///< null: empty
 
   // Where it stands in memory and index.
   std::uint32_t end_bytes = 0;  ///< of the log, reserved for its END
@@ -79,6 +96,8 @@ struct Transaction : TimerHook {
   bool outstanding = false;     ///< asked, and neither answered nor given up
   bool received = false;        ///< a live checker has the question
   bool counting = false;        ///< CheckDelivered is in flight
+  bool parking = false;         ///< Park is in flight
+  bool waiting = false;         ///< in its pool, for somebody to ask
   std::int64_t not_before_ms = 0;
 };
 
@@ -107,6 +126,12 @@ class Transactions {
   }
   bool read_decided(std::string_view id, std::string_view row, Transaction& to) const;
 
+  /// Keeps count of pending and parked ones.
+  void set_state(Transaction& transaction, TxState state);
+  /// When the oldest pending one was prepared; 0 when there is none.
+  std::int64_t oldest_pending_ms() const {
+    return pending_since_.empty() ? 0 : pending_since_.begin()->first;
+  }
   /// Its state changed: the next checkpoint holds it.
   void changed(Transaction& transaction);
   /// Has just become decided: `changed`, and its final row is written.
@@ -159,6 +184,7 @@ class Transactions {
       transaction.state = TxState::kNone;
     }
   }
+  void count(TxState state, std::int64_t time_ms, std::int64_t by);
   void insert(Transaction& transaction);
   void remove(Transaction& transaction);
 
@@ -167,6 +193,7 @@ class Transactions {
   std::deque<Transaction> storage_{};
   std::vector<Transaction*> spare_{};
   std::vector<Transaction*> dirty_{}, writing_{};
+  std::map<std::int64_t, std::int64_t> pending_since_{};  ///< how many of each millisecond
   std::vector<Transaction*> releasing_{};  ///< written; `writing` until it is their turn
 };
 

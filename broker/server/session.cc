@@ -176,14 +176,15 @@ void Session::take_frame(const wire::Frame& frame, CommandBatch& batch) {
 }
 
 Result<void> Session::take_block(const wire::Frame& frame, Command& command) {
+  const auto* send = std::get_if<SendRequest>(&command.body);
   const bool is_prepare = std::holds_alternative<PrepareRequest>(command.body);
-  if (!is_prepare && !std::holds_alternative<SendRequest>(command.body)) return {};
+  if (!is_prepare && send == nullptr) return {};
   TALLY_TRY(const MessageBlock block, MessageBlock::parse(frame.payload));
   command.block = block.bytes();
   command.block_checksum = block.checksum();
   command.route_hash = block.route_hash();
   command.tag_hash = block.tag_hash();
-  if (is_prepare) command.content_digest = block.content_digest();
+  if (is_prepare || send->producer != 0) command.content_digest = block.content_digest();
   return {};
 }
 

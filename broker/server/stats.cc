@@ -29,8 +29,8 @@ StatsResponse collect_stats(const Counters& counters, const BrokerCore::Counters
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   StatsResponse stats;
-  const auto put = [&](const char* name, std::uint64_t value) {
-    stats.values.push_back({name, value});
+  const auto put = [&](std::string key, std::uint64_t value) {
+    stats.values.push_back({std::move(key), value});
   };
   put("cpu_user_us", microseconds(usage.ru_utime));
   put("cpu_system_us", microseconds(usage.ru_stime));
@@ -62,14 +62,28 @@ StatsResponse collect_stats(const Counters& counters, const BrokerCore::Counters
   put("index_loads", read(counters.loads));
   put("sends", core.sends);
   put("halves", core.halves);
-  put("commits", core.commits);
-  put("rollbacks", core.rollbacks);
+  put("repeated_sends", core.repeated_sends);
+  for (const Decider decider :
+       {Decider::kProducer, Decider::kCheck, Decider::kOperator, Decider::kBroker}) {
+    const std::string by(name(decider));
+    if (decider != Decider::kBroker) put("decided_commit_" + by, core.by(decider).commit);
+    put("decided_rollback_" + by, core.by(decider).rollback);
+  }
   put("conflicts", core.conflicts);
   put("grants", core.grants);
   put("settles", core.settles);
   put("expired_leases", core.expired_leases);
   put("checks_sent", core.checks_sent);
   put("checks_delivered", core.checks_delivered);
+  put("checks_commit", core.checks_commit);
+  put("checks_rollback", core.checks_rollback);
+  put("checks_unknown", core.checks_unknown);
+  put("checks_timed_out", core.checks_timed_out);
+  put("no_checker_waiting", core.no_checker_waiting);
+  put("oldest_pending_ms", core.oldest_pending_ms);
+  put("decision_ms_p50", core.decision_p50_ms);
+  put("decision_ms_p99", core.decision_p99_ms);
+  put("horizon_ms", core.horizon_ms);
   put("overloaded", core.overloaded);
   put("disk_full", core.disk_full);
   put("lost", core.lost);

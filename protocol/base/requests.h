@@ -13,6 +13,8 @@
 #include <variant>
 #include <vector>
 
+#include "protocol/base/check_settings.h"
+
 namespace tally {
 
 enum class RequestKind : std::uint8_t {
@@ -77,6 +79,7 @@ struct CreateTopicRequest {
   std::string topic{};
   std::uint32_t queues = 0;       ///< 0: the default
   std::int64_t retention_ms = 0;  ///< at most the broker's; 0: the broker's
+  CheckSettings checks{};         ///< of transactions whose first message goes to the topic
   bool operator==(const CreateTopicRequest&) const = default;
 };
 struct QueueInfo {
@@ -90,6 +93,7 @@ struct TopicInfo {
   std::string name{};
   std::vector<QueueInfo> queues{};
   std::int64_t retention_ms = 0;  ///< 0: the broker's
+  CheckSettings checks{};
   bool operator==(const TopicInfo&) const = default;
 };
 /// Repeating with the same settings is OK and answers the same; other settings: TOPIC_EXISTS.
@@ -137,18 +141,6 @@ struct ListGroupsResponse {
   bool operator==(const ListGroupsResponse&) const = default;
 };
 
-/// What becomes of a transaction whose last check brought no decision.
-enum class OnBudget : std::uint8_t { kInherit = 0, kPark = 1, kRollback = 2 };
-/// How the broker asks back. 0 means: as the next one says, in the order PREPARE, producer group,
-/// topic of the first message, broker.
-struct CheckSettings {
-  std::int64_t first_check_ms = 0;  ///< after PREPARE
-  std::int64_t lifetime_ms = 0;
-  std::int64_t backoff_max_ms = 0;
-  std::uint32_t budget = 0;  ///< delivered checks until on_budget
-  OnBudget on_budget{};
-  bool operator==(const CheckSettings&) const = default;
-};
 struct ProducerGroupInfo {
   std::string name{};
   CheckSettings checks{};

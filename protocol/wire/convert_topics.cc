@@ -17,9 +17,10 @@ void write_topic(const TopicInfo& from, pb::TopicInfo& to) {
     added.set_next(queue.next.value);
   }
   to.set_retention_ms(from.retention_ms);
+  if (from.checks != CheckSettings{}) to_wire(from.checks, *to.mutable_checks());
 }
 
-void read_topic(const pb::TopicInfo& from, TopicInfo& to) {
+Result<void> read_topic(const pb::TopicInfo& from, TopicInfo& to) {
   to.uid = TopicUid{from.uid()};
   to.name = from.name();
   to.queues.reserve(static_cast<std::size_t>(from.queues_size()));
@@ -27,6 +28,7 @@ void read_topic(const pb::TopicInfo& from, TopicInfo& to) {
     to.queues.push_back({QueueId{queue.queue()}, Offset{queue.first()}, Offset{queue.next()}});
   }
   to.retention_ms = from.retention_ms();
+  return from_wire(from.checks(), to.checks);
 }
 
 void write_group(const GroupInfo& from, pb::GroupInfo& to) {
@@ -67,6 +69,7 @@ void to_wire(const CreateTopicRequest& from, pb::CreateTopicRequest& to) {
   to.set_topic(from.topic);
   to.set_queues(from.queues);
   to.set_retention_ms(from.retention_ms);
+  if (from.checks != CheckSettings{}) to_wire(from.checks, *to.mutable_checks());
 }
 
 Result<void> from_wire(const pb::CreateTopicRequest& from, CreateTopicRequest& to) {
@@ -76,7 +79,7 @@ Result<void> from_wire(const pb::CreateTopicRequest& from, CreateTopicRequest& t
   to.topic = from.topic();
   to.queues = from.queues();
   to.retention_ms = from.retention_ms();
-  return {};
+  return from_wire(from.checks(), to.checks);
 }
 
 void to_wire(const CreateTopicResponse& from, pb::CreateTopicResponse& to) {
@@ -84,8 +87,7 @@ void to_wire(const CreateTopicResponse& from, pb::CreateTopicResponse& to) {
 }
 
 Result<void> from_wire(const pb::CreateTopicResponse& from, CreateTopicResponse& to) {
-  read_topic(from.topic(), to.topic);
-  return {};
+  return read_topic(from.topic(), to.topic);
 }
 
 void to_wire(const ListTopicsRequest& from, pb::ListTopicsRequest& to) {
@@ -109,7 +111,9 @@ void to_wire(const ListTopicsResponse& from, pb::ListTopicsResponse& to) {
 
 Result<void> from_wire(const pb::ListTopicsResponse& from, ListTopicsResponse& to) {
   to.topics.reserve(static_cast<std::size_t>(from.topics_size()));
-  for (const pb::TopicInfo& topic : from.topics()) read_topic(topic, to.topics.emplace_back());
+  for (const pb::TopicInfo& topic : from.topics()) {
+    TALLY_TRY_VOID(read_topic(topic, to.topics.emplace_back()));
+  }
   to.more = from.more();
   return {};
 }

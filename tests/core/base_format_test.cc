@@ -12,7 +12,7 @@
 namespace tally::broker {
 namespace {
 
-constexpr const char* kGolden = "tests/core/golden/base-rows-v2.txt";
+constexpr const char* kGolden = "tests/core/golden/base-rows-v3.txt";
 
 std::string hex(std::string_view bytes) {
   std::string text;
@@ -56,12 +56,27 @@ void play(Scene& s) {
   s.broker.submit(s.session, RegisterCheckerRequest{.group = "orders", .stores = {StoreId{}}});
   s.broker.advance(2'000);
   for (const AskCheck& check : s.broker.take_checks()) {
-    s.broker.core().check_received(check.session, check.request.challenge);
+    s.broker.submit(check.session, AnswerCheckRequest{.transaction = check.request.transaction,
+                                                      .challenge = check.request.challenge,
+                                                      .decision = Decision::kUnknown,
+                                                      .reason = "no row yet"});
   }
   s.broker.run();
-  s.broker.append_and_restart(store::RecordType::kPark,
-                              store::ParkExtension{.transaction = "text", .reason = "lost"});
-  s.connect();
+  REQUIRE(s.broker.ask<ManageTransactionResponse>(
+      s.session, ManageTransactionRequest{
+                     .transaction = "text", .action = TransactionAction::kPark, .reason = "lost"}));
+  const CheckSettings checks{.first_check_ms = 2'000,
+                             .lifetime_ms = 60'000,
+                             .backoff_max_ms = 30'000,
+                             .budget = 7,
+                             .on_budget = OnBudget::kRollback};
+  REQUIRE(s.broker.ask<SetProducerGroupResponse>(
+      s.session, SetProducerGroupRequest{.group = {.name = "orders", .checks = checks}}));
+  REQUIRE(s.broker.ask<CreateTopicResponse>(
+      s.session, CreateTopicRequest{.topic = "checked", .queues = 1, .checks = checks}));
+  for (const std::uint64_t sequence : {3u, 5u}) {
+    s.broker.send_numbered(s.session, "short", 0xFFFF'FFFF'FFFF'FFFF, sequence, sequence);
+  }
   s.busy(10'000);
 }
 

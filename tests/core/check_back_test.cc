@@ -2,49 +2,11 @@
 
 #include <catch2/catch.hpp>
 
-#include "tests/core/test_broker.h"
+#include "tests/core/check_scene.h"
 
 namespace tally::broker {
-namespace {
 
-struct Scene {
-  explicit Scene(CoreOptions options = {}) : broker(options), producer(broker.connect("p")) {
-    broker.make_topic("t");
-    store.bytes[0] = 1;
-    enlist(producer);
-    half.store = store;
-  }
-  void enlist(SessionId session) {
-    REQUIRE(broker.ask<RegisterCheckerResponse>(
-        session, RegisterCheckerRequest{.group = "g", .stores = {store}}));
-  }
-  void receipt(const AskCheck& check) {
-    broker.core().check_received(check.session, check.request.challenge);
-    broker.run();
-  }
-  Result<AnswerCheckResponse> answer(const AskCheck& check, Decision decision) {
-    return broker.ask<AnswerCheckResponse>(
-        check.session, AnswerCheckRequest{.transaction = check.request.transaction,
-                                          .challenge = check.request.challenge,
-                                          .decision = decision});
-  }
-  /// Lets time pass in small steps until a check is asked; nothing after `ms`.
-  std::optional<AskCheck> next_check(std::int64_t ms) {
-    for (std::int64_t passed = 0; passed <= ms; passed += 10) {
-      auto checks = broker.take_checks();
-      if (!checks.empty()) return checks.front();
-      broker.advance(10);
-      broker.run();
-    }
-    return std::nullopt;
-  }
-  TestBroker broker;
-  SessionId producer;
-  StoreId store{};
-  TestBroker::Half half{};
-};
-
-}  // namespace
+using Scene = CheckScene;
 
 TEST_CASE(
     "the first check comes not before its time, from the broker's clock, to the session that "

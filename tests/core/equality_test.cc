@@ -26,6 +26,11 @@ class Workload {
  public:
   Workload(std::uint64_t seed, const CoreOptions& options) : random_(seed), broker_(options) {
     broker_.make_topic("a", 3);
+    REQUIRE(broker_.ask<CreateTopicResponse>(
+        broker_.connect("admin"),
+        CreateTopicRequest{.topic = "impatient",
+                           .queues = 1,
+                           .checks = {.budget = 2, .on_budget = OnBudget::kRollback}}));
     broker_.make_topic("b", 1, options.retention_ms < 60'000 ? 900 : 0);
     reconnect();
   }
@@ -65,6 +70,7 @@ class Workload {
         break;
       case 11:
         answer_checks();
+        if (random_.one_in(3)) manage(session);
         break;
       case 12:
         broker_.advance(static_cast<std::int64_t>(random_.below(400)));
@@ -121,7 +127,7 @@ class Workload {
   TestBroker& broker() { return broker_; }
 
  private:
-  std::string topic() { return random_.one_in(2) ? "a" : "b"; }
+  std::string topic() { return random_.one_in(8) ? "impatient" : random_.one_in(2) ? "a" : "b"; }
   std::string id() { return "id" + std::to_string(random_.below(400)); }
 
   void reconnect() {
@@ -157,6 +163,18 @@ class Workload {
                             .by_operator = random_.one_in(4)});
   }
 
+  void manage(SessionId session) {
+    if (random_.one_in(8)) {
+      const auto budget = static_cast<std::uint32_t>(random_.below(4));
+      broker_.submit(session,
+                     SetProducerGroupRequest{.group = {.name = "g", .checks = {.budget = budget}}});
+    }
+    broker_.submit(session,
+                   ManageTransactionRequest{.transaction = id(),
+                                            .action = TransactionAction(1 + random_.below(3)),
+                                            .reason = random_.one_in(2) ? "because" : ""});
+  }
+
   void settle() {
     for (auto& [request, session] : std::exchange(receives_, {})) {
       if (auto grant = broker_.granted(request)) {
@@ -189,7 +207,8 @@ class Workload {
       if (random_.one_in(3)) continue;
       broker_.submit(check.session, AnswerCheckRequest{.transaction = check.request.transaction,
                                                        .challenge = check.request.challenge,
-                                                       .decision = Decision(1 + random_.below(3))});
+                                                       .decision = Decision(1 + random_.below(3)),
+                                                       .reason = random_.one_in(2) ? "seen" : ""});
     }
   }
 

@@ -67,7 +67,7 @@ TEST_CASE("pages of transactions hold ids of every form, each once") {
 TEST_CASE("the index takes at most 16 bytes for a message and 64 for a decided transaction") {
   TestBroker broker;
   broker.make_topic("t", 4);
-  const SessionId session = broker.connect("a-client-with-a-name");
+  const SessionId session = broker.connect("orders-1");
   constexpr std::uint32_t kMessages = 20'000, kTransactions = 5'000;
   for (std::uint32_t i = 0; i < kMessages; ++i) {
     broker.send(session, "t", 0, 1'000 + i % 50);

@@ -192,7 +192,7 @@ TEST_CASE("what is reserved for ends holds them all, however they are batched") 
       }
       broker.run();
       ends += ids.size();
-      REQUIRE(broker.core().counters().commits == ids.size());
+      REQUIRE(broker.core().counters().by(Decider::kOperator).commit == ids.size());
       REQUIRE(broker.core().counters().conflicts == ids.size());
       REQUIRE(broker.log_end().value - before.value <= reserved);
       REQUIRE(broker.core().counters().end_bytes_reserved == 0);

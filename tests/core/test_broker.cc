@@ -45,7 +45,8 @@ void TestBroker::restart(Start how) {
   answers_.clear();
   grants_.clear();
   sessions_.clear();
-  if (how == Start::kRebuild) {
+  const auto position = index_->position().value();
+  if (how == Start::kRebuild || !position || position->next < log_first()) {
     index_ = store::make_memory_index();
     if (log_first().value != 0) {
       REQUIRE_FALSE(bases_.empty());
@@ -78,37 +79,42 @@ RequestId TestBroker::submit(SessionId session, Request body) {
 
 RequestId TestBroker::send(SessionId session, std::string topic, std::uint32_t route,
                            std::size_t bytes) {
-  const RequestId request(next_request_++);
+  return admit_with_block(
+      {.session = session, .body = SendRequest{.topic = std::move(topic)}, .route_hash = route},
+      bytes);
+}
+
+RequestId TestBroker::send_numbered(SessionId session, std::string topic, std::uint64_t producer,
+                                    std::uint64_t sequence, std::uint64_t digest) {
+  return admit_with_block(
+      {.session = session,
+       .body = SendRequest{.topic = std::move(topic), .producer = producer, .sequence = sequence},
+       .content_digest = digest},
+      100);
+}
+
+RequestId TestBroker::admit_with_block(Command command, std::size_t bytes) {
   auto block = std::make_shared<std::string>(bytes, 'b');
-  Command command{.session = session,
-                  .request = request,
-                  .body = SendRequest{.topic = std::move(topic)},
-                  .block = *block,
-                  .block_checksum = 1,
-                  .route_hash = route};
+  command.request = RequestId(next_request_++);
+  command.block = *block;
+  command.block_checksum = 1;
+  const RequestId request = command.request;
   core_->admit({&command, 1}, block);
   collect();
   return request;
 }
 
 RequestId TestBroker::prepare(SessionId session, const Half& half) {
-  const RequestId request(next_request_++);
-  auto block = std::make_shared<std::string>(half.bytes, 'b');
-  Command command{.session = session,
-                  .request = request,
-                  .body = PrepareRequest{.topic = half.topic,
-                                         .transaction = half.id,
-                                         .group = half.group,
-                                         .store = half.store,
-                                         .message = half.message,
-                                         .fresh = half.fresh,
-                                         .first_check_ms = half.first_check_ms},
-                  .block = *block,
-                  .block_checksum = 1,
-                  .content_digest = half.digest};
-  core_->admit({&command, 1}, block);
-  collect();
-  return request;
+  return admit_with_block({.session = session,
+                           .body = PrepareRequest{.topic = half.topic,
+                                                  .transaction = half.id,
+                                                  .group = half.group,
+                                                  .store = half.store,
+                                                  .message = half.message,
+                                                  .fresh = half.fresh,
+                                                  .first_check_ms = half.first_check_ms},
+                           .content_digest = half.digest},
+                          half.bytes);
 }
 
 void TestBroker::collect() {
@@ -304,7 +310,7 @@ std::string TestBroker::dump() {
   const SessionId session = connect("dump");
   const auto topics = ask<ListTopicsResponse>(session, ListTopicsRequest{}).value();
   for (const auto& topic : topics.topics) {
-    out << "topic " << topic.uid.value << ' ' << topic.name;
+    out << "topic " << topic.uid.value << ' ' << topic.name << ' ' << topic.checks.budget;
     for (const auto& queue : topic.queues)
       out << ' ' << queue.first.value << '-' << queue.next.value;
     out << '\n';
@@ -313,10 +319,19 @@ std::string TestBroker::dump() {
     out << "txn " << t.id << ' ' << t.group << ' ' << t.client << ' ' << name(t.state) << ' '
         << t.messages << ' ' << t.handle.lsn.value << ' ' << t.handle.time_ms << ' '
         << t.next_check_at_ms << ' ' << t.expires_at_ms << ' ' << t.checks << ' '
-        << name(t.decided_by) << ' ' << t.decided_at_ms << ' ' << t.reason << t.store.to_hex();
+        << name(t.decided_by) << ' ' << t.decided_at_ms << ' ' << t.decided_by_client << ' '
+        << t.reason << t.store.to_hex();
     for (const auto& topic : t.topics) out << ' ' << topic;
-    for (const auto& check : t.check_records) out << ' ' << check.delivered_at_ms << check.client;
+    for (const auto& check : t.check_records) {
+      out << ' ' << check.delivered_at_ms << check.client << check.answered_at_ms
+          << name(check.answer) << check.reason;
+    }
     out << '\n';
+  }
+  const auto producers =
+      ask<ListProducerGroupsResponse>(session, ListProducerGroupsRequest{}).value();
+  for (const auto& group : producers.groups) {
+    out << "producer group " << group.name << ' ' << group.checks.budget << '\n';
   }
   const auto groups = ask<ListGroupsResponse>(session, ListGroupsRequest{}).value();
   for (const auto& group : groups.groups) {

@@ -40,6 +40,8 @@ class TestBroker {
   RequestId submit(SessionId session, Request body);
   RequestId send(SessionId session, std::string topic, std::uint32_t route = 0,
                  std::size_t bytes = 100);
+  RequestId send_numbered(SessionId session, std::string topic, std::uint64_t producer,
+                          std::uint64_t sequence, std::uint64_t digest);
   struct Half {
     std::string topic = "t";
     std::string id = "x";
@@ -155,6 +157,7 @@ class TestBroker {
     std::map<std::string, std::string> rows{};
   };
   void start();
+  RequestId admit_with_block(Command command, std::size_t bytes);
   void append(store::RecordType type, std::string_view extension);
   void store_entry(const store::EntryView& entry);
   static void fill(store::IndexStore& index, const Base& base);

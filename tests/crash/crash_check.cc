@@ -95,7 +95,9 @@ void drain(net::Client& client, const std::string& group, const Visit& visit) {
 }  // namespace
 
 void check_promises(const std::string& broker, CrashOracle& oracle) {
-  const auto client = net::Client::start({.broker = broker}, {}).value();
+  net::ClientOptions options{.broker = broker};
+  options.hello.client = CrashLoad::kClient;
+  const auto client = net::Client::start(std::move(options), {}).value();
   const auto created =
       answer<CreateTopicResponse>(*client, CreateTopicRequest{.topic = CrashLoad::kTopic});
   for (const QueueInfo& queue : created.topic.queues) oracle.floor(queue.queue, queue.first);

@@ -24,7 +24,7 @@ std::string block_of(const std::string& body) {
 CrashLoad::CrashLoad(const std::string& broker, std::uint64_t seed, CrashOracle& oracle)
     : oracle_(oracle), random_(seed) {
   net::ClientOptions options{.broker = broker, .reconnect = false};
-  options.hello.client = "crash-load";
+  options.hello.client = kClient;
   client_ = net::Client::start(std::move(options), {}).value();
   client_->post([this] { begin(); });
 }

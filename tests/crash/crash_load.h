@@ -20,6 +20,7 @@ namespace tally::test {
 class CrashLoad {
  public:
   static constexpr const char* kTopic = "crash";
+  static constexpr const char* kClient = "crash-load";
   static constexpr const char* kProducerGroup = "crash";
   static constexpr const char* kConsumerGroup = "load";
 

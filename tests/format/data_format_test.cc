@@ -172,7 +172,10 @@ void write_first_segment(GoldenLog& log) {
 }
 
 void change_topics_and_groups(GoldenLog& log) {
-  const TopicChangeExtension events{.queues = 1, .name = "events", .retention_ms = 3'600'000};
+  const TopicChangeExtension events{.queues = 1,
+                                    .name = "events",
+                                    .retention_ms = 3'600'000,
+                                    .checks = {.budget = 7, .on_budget = OnBudget::kRollback}};
   entry(log, [&] {
     log.add(RecordType::kConfig, ConfigExtension{.first_check_ms = 5'000,
                                                  .check_backoff_max_ms = 200'000,
@@ -186,6 +189,13 @@ void change_topics_and_groups(GoldenLog& log) {
             GroupChangeExtension{.group = GroupUid(kAudit), .name = "audit"}, kEvents);
     log.add(RecordType::kGroupChange,
             GroupChangeExtension{.group = GroupUid(kBilling), .name = "billing"}, kEvents);
+    log.add(RecordType::kProducerGroupChange,
+            ProducerGroupChangeExtension{.name = "shop",
+                                         .checks = {.first_check_ms = 2'000,
+                                                    .lifetime_ms = 60'000,
+                                                    .backoff_max_ms = 30'000,
+                                                    .budget = 5,
+                                                    .on_budget = OnBudget::kPark}});
   });
 }
 
@@ -209,6 +219,9 @@ void write_second_segment(GoldenLog& log) {
           RecordType::kCheckDelivered,
           CheckDeliveredExtension{.attempt = 1, .transaction = transaction, .client = "host-2"});
     }
+    log.add(RecordType::kCheckAnswered,
+            CheckAnsweredExtension{
+                .transaction = "parked", .client = "host-2", .reason = "still running"});
     log.add(RecordType::kPark, ParkExtension{.transaction = "parked", .reason = "no answer"});
     log.add(RecordType::kPark, ParkExtension{.transaction = "resumed", .reason = "no answer"});
     log.add(RecordType::kResume, ResumeExtension{.transaction = "resumed", .reason = "asked for"});
@@ -228,8 +241,10 @@ void write_third_segment(GoldenLog& log, const std::vector<RetainFloor>& floors,
   entry(log, [&] {
     for (std::uint32_t i = 1; i <= 4; ++i) append(log, kOrders, i, "kept " + std::to_string(i));
     for (std::uint32_t i = 1; i <= 3; ++i) append(log, kEvents, 0, "event " + std::to_string(i));
-    const AppendExtension numbered{
-        .route_hash = 7, .producer = 0xFFFF'FFFF'FFFF'FFFF, .sequence = 300};
+    const AppendExtension numbered{.route_hash = 7,
+                                   .producer = 0xFFFF'FFFF'FFFF'FFFF,
+                                   .sequence = 300,
+                                   .content_digest = 0x0123'4567'89AB'CDEF};
     const Message large = message("orders", std::string(20'000, 'L'));
     log.add(RecordType::kAppend, numbered, kOrders, numbered.flags(), &large);
   });
@@ -246,7 +261,8 @@ void write_third_segment(GoldenLog& log, const std::vector<RetainFloor>& floors,
   });
   entry(log, [&] {
     log.add(RecordType::kRetain, RetainExtension{.horizon = Lsn(), .floors = floors}, kOrders);
-    log.add(RecordType::kRetain, RetainExtension{.horizon = horizon, .floors = {}});
+    const RetainExtension moved{.horizon = horizon, .floors = {}, .horizon_ms = kTimeMs + 1};
+    log.add(RecordType::kRetain, moved, 0, moved.flags());
   });
   log.write();
 }

@@ -16,8 +16,9 @@ from message_block import read_block, text
 from xxh3 import xxh3_64
 
 SEGMENT_HEADER, PREAMBLE, ENTRY_HEADER, RECORD_HEADER = 4096, 16, 64, 32
-NAMES = {1: "Mark", 2: "Config", 3: "TopicChange", 4: "GroupChange", 8: "Append", 9: "Half",
-         10: "End", 11: "CheckDelivered", 12: "Park", 13: "Resume", 16: "Settle",
+NAMES = {1: "Mark", 2: "Config", 3: "TopicChange", 4: "GroupChange",
+         5: "ProducerGroupChange", 8: "Append", 9: "Half",
+         10: "End", 11: "CheckDelivered", 12: "Park", 13: "Resume", 14: "CheckAnswered", 16: "Settle",
          17: "LeaseExpired", 21: "Retain"}
 WITH_BLOCK = {"Append", "Half"}
 
@@ -81,7 +82,16 @@ def read_end(fields):
 
 def read_append(fields, flags):
     found = fields.named(("route_hash", "I"), ("tag_hash", "I"))
-    return found | fields.named(("producer", "Q"), ("sequence", "Q")) if flags & 1 else found
+    if flags & 1:
+        found |= fields.named(("producer", "Q"), ("sequence", "Q"))
+    if flags & 2:
+        found |= fields.named(("content_digest", "Q"))
+    return found
+
+
+def read_checks(fields):
+    return fields.named(("first_check_ms", "q"), ("lifetime_ms", "q"), ("backoff_max_ms", "q"),
+                        ("budget", "I"), ("on_budget", "B"))
 
 
 def read_config(fields):
@@ -98,6 +108,9 @@ def read_extension(kind, flags, data):
     elif kind == "TopicChange":
         found = {"queues": fields.number("I"), "name": fields.string8()}
         found |= {"retention_ms": fields.number("q")} if flags & 1 else {}
+        found |= {"checks": read_checks(fields)} if flags & 2 else {}
+    elif kind == "ProducerGroupChange":
+        found = {"checks": read_checks(fields), "name": fields.string8()}
     elif kind == "GroupChange":
         found = {"group": fields.number("I"), "name": fields.string8()}
     elif kind == "Append":
@@ -109,6 +122,9 @@ def read_extension(kind, flags, data):
     elif kind == "CheckDelivered":
         found = {"attempt": fields.number("I"), "transaction": fields.string8(),
                  "client": fields.string8()}
+    elif kind == "CheckAnswered":
+        found = {"transaction": fields.string8(), "client": fields.string8(),
+                 "reason": fields.string16()}
     elif kind in ("Park", "Resume"):
         found = {"transaction": fields.string8(), "reason": fields.string16()}
     elif kind in ("Settle", "LeaseExpired"):
@@ -117,6 +133,7 @@ def read_extension(kind, flags, data):
         found = {"horizon": fields.number("Q")}
         count = fields.number("I")
         found["floors"] = [fields.named(("queue", "I"), ("first", "Q")) for _ in range(count)]
+        found |= {"horizon_ms": fields.number("q")} if flags & 1 else {}
     else:
         found = {}
     fields.end()

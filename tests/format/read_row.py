@@ -5,7 +5,7 @@ import struct
 from read_log import Fields, read_config, require
 
 KINDS = {"c": "config", "t": "topic", "n": "queue", "g": "group", "s": "subscription",
-         "r": "progress", "p": "open"}
+         "r": "progress", "p": "open", "u": "producer group", "v": "producer"}
 
 
 class Value(Fields):
@@ -38,6 +38,10 @@ def read_key(data, shard):
     rest = rest[4 * len(names):]
     if kind == "open":
         key["transaction"] = read_id(rest)
+    elif kind == "producer group":
+        key["group"] = rest.decode()
+    elif kind == "producer":
+        key["producer"], = struct.unpack(">Q", rest)
     else:
         require(not rest, "key is too long")
     return kind, key
@@ -55,7 +59,7 @@ def read_id(form):
 def read_config_row(value):
     found = value.named(("format", "B"))
     logged = value.number("B")
-    found |= {"horizon": value.varint(), "clock_behind_ms": value.signed()}
+    found |= {"horizon": value.varint(), "horizon_ms": value.varint(), "clock_behind_ms": value.signed()}
     return found | (read_config(value) if logged else {})
 
 
@@ -81,22 +85,51 @@ def read_open_row(value):
     found = value.named(("state", "B"))
     found |= {"lsn": value.varint(), "time_ms": value.varint(), "first_check_ms": value.signed(),
               "lifetime_ms": value.signed(), "checks": value.varint(), "store": value.hex(16),
-              "group": value.string8(), "client": value.string8(), "reason": value.string16()}
+              "group": value.string8(), "client": value.string8()}
     found["halves"] = [read_half(value) for _ in range(value.varint())]
-    found["check_records"] = [{"delivered_at_ms": value.varint(), "client": value.string8()}
-                              for _ in range(value.varint())]
+    if value.at < len(value.data):
+        found["history"] = read_history(value)
     return found
+
+
+def read_history(value):
+    found = {"reason": value.string16(), "decided_by": value.string8(),
+             "resumed_at_ms": value.varint(), "checks": []}
+    for _ in range(value.varint()):
+        check = {"delivered_at_ms": value.varint(), "client": value.string8(),
+                 "answered_at_ms": value.varint()}
+        if check["answered_at_ms"]:
+            check |= {"answer": value.number("B"), "reason": value.string16()}
+        found["checks"].append(check)
+    return found
+
+
+def read_checks(value):
+    return {name: value.varint() for name in
+            ("first_check_ms", "lifetime_ms", "backoff_max_ms", "budget", "on_budget")}
+
+
+def read_producer_row(value):
+    newest, sequence, messages = value.varint(), 0, []
+    for _ in range(value.varint()):
+        sequence += value.varint()
+        found = {"sequence": sequence, "lsn": newest - value.varint(), "queue": value.varint(),
+                 "offset": value.varint()}
+        messages.append(found | value.named(("fingerprint", "Q")))
+    return {"messages": messages}
 
 
 READERS = {
     "config": read_config_row,
     "topic": lambda value: {"queues": value.varint(), "retention_ms": value.varint(),
-                            "name": value.rest().decode()},
+                            "checks": read_checks(value), "name": value.rest().decode()},
     "queue": lambda value: {name: value.varint() for name in ("next", "first", "erased")},
     "group": lambda value: {"name": value.rest().decode()},
     "subscription": lambda value: {},
     "progress": read_progress_row,
     "open": read_open_row,
+    "producer group": read_checks,
+    "producer": read_producer_row,
 }
 
 

@@ -128,7 +128,7 @@ TEST_CASE("an end survives the log, and only commit and rollback are ends") {
   bytes[0] = 3;
   CHECK_FALSE(decode<EndExtension>(header_of(RecordType::kEnd), bytes));
   bytes[0] = 1;
-  bytes[1] = 4;
+  bytes[1] = 5;
   CHECK_FALSE(decode<EndExtension>(header_of(RecordType::kEnd), bytes));
 }
 

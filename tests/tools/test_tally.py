@@ -12,8 +12,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "support"))
 from broker import Broker, tally  # noqa: E402
 
 COMMANDS = ("topic create", "topic list", "topic show", "send", "receive", "group list",
-            "group show", "txn prepare",
-            "txn commit", "txn rollback", "txn show",
+            "group show", "producer-group set", "producer-group list", "txn prepare",
+            "txn commit", "txn rollback", "txn check", "txn park", "txn resume", "txn show",
             "txn list", "stats", "bench publish", "bench transaction")
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
 UID = r"[0-9a-f]{32}-\d+"
@@ -104,8 +104,8 @@ class Transactions(WithBroker):
         self.assert_table(["transaction a", "state pending", "group shop",
                            "messages 1 in orders", f"prepared {TIME} by tally",
                            f"next check {TIME}", f"expires {TIME}"], "txn", "show", "a")
-        self.assert_table(["transaction b", "state committed", "group shop", "messages 1",
-                           f"prepared {TIME}", f"decided {TIME} committed by operator: paid"],
+        self.assert_table(["transaction b", "state committed", "group shop",
+                           "messages 1 in orders", f"prepared {TIME} by tally", f"decided {TIME} committed by operator \\(tally\\): paid"],
                           "txn", "show", "b")
 
     def test_end_in_a_table(self):
@@ -178,7 +178,7 @@ class WithoutBroker(unittest.TestCase):
         overview = tally("--help")
         self.assertEqual((overview.code, overview.err), (0, ""))
         self.assertIn("Examples:", overview.out)
-        listed = re.findall(r"^  ((?:topic|group|txn|bench) \w+|send|receive|stats)\b", overview.out,
+        listed = re.findall(r"^  ((?:topic|group|producer-group|txn|bench) \w+|send|receive|stats)\b", overview.out,
                             re.MULTILINE)
         self.assertEqual(listed, list(COMMANDS))
         for command in COMMANDS:

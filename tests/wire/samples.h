@@ -65,11 +65,12 @@ inline TopicInfo sample_topic() {
   return {TopicUid{5},
           "order.created",
           {{QueueId{0}, Offset{10}, Offset{20}}, {QueueId{1}, Offset{11}, Offset{UINT64_MAX}}},
-          3'600'000};
+          3'600'000,
+          {5'000, 60'000, 30'000, 7, OnBudget::kPark}};
 }
 template <>
 inline CreateTopicRequest sample() {
-  return {"order.created", 8, 3'600'000};
+  return {"order.created", 8, 3'600'000, {0, 0, 30'000, 0, OnBudget::kRollback}};
 }
 template <>
 inline CreateTopicResponse sample() {

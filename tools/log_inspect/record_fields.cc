@@ -18,9 +18,18 @@ ordered_json fields_of(const store::ConfigExtension& from) {
           {"retry_backoff_max_ms", from.retry_backoff_max_ms}};
 }
 
+ordered_json fields_of(const CheckSettings& from) {
+  return {{"first_check_ms", from.first_check_ms},
+          {"lifetime_ms", from.lifetime_ms},
+          {"backoff_max_ms", from.backoff_max_ms},
+          {"budget", from.budget},
+          {"on_budget", static_cast<int>(from.on_budget)}};
+}
+
 ordered_json fields_of(const store::TopicChangeExtension& from) {
   ordered_json fields = {{"name", from.name}, {"queues", from.queues}};
   if (from.retention_ms != 0) fields["retention_ms"] = from.retention_ms;
+  if (from.checks != CheckSettings{}) fields["checks"] = fields_of(from.checks);
   return fields;
 }
 
@@ -33,6 +42,7 @@ ordered_json fields_of(const store::AppendExtension& from) {
   if (from.flags() != 0) {
     fields["producer"] = from.producer;
     fields["sequence"] = from.sequence;
+    fields["content_digest"] = from.content_digest;
   }
   return fields;
 }
@@ -96,7 +106,19 @@ ordered_json fields_of(const store::RetainExtension& from) {
   for (const store::RetainFloor& floor : from.floors) {
     floors.push_back({{"queue", floor.queue}, {"first", floor.first}});
   }
-  return {{"horizon", from.horizon.value}, {"floors", std::move(floors)}};
+  return {{"horizon", from.horizon.value},
+          {"horizon_ms", from.horizon_ms},
+          {"floors", std::move(floors)}};
+}
+
+ordered_json fields_of(const store::CheckAnsweredExtension& from) {
+  return {{"transaction", from.transaction}, {"client", from.client}, {"reason", from.reason}};
+}
+
+ordered_json fields_of(const store::ProducerGroupChangeExtension& from) {
+  ordered_json fields = fields_of(from.checks);
+  fields["name"] = from.name;
+  return fields;
 }
 
 /// Gives `take` the decoded extension as a Result; `none` when the type has none, `bad` when there is no such type.
@@ -111,6 +133,9 @@ Answer with_extension(const store::RecordView& record, Answer none, Answer bad, 
       return take(store::decode<store::TopicChangeExtension>(record.header, record.extension));
     case RecordType::kGroupChange:
       return take(store::decode<store::GroupChangeExtension>(record.header, record.extension));
+    case RecordType::kProducerGroupChange:
+      return take(
+          store::decode<store::ProducerGroupChangeExtension>(record.header, record.extension));
     case RecordType::kAppend:
       return take(store::decode<store::AppendExtension>(record.header, record.extension));
     case RecordType::kHalf:
@@ -119,6 +144,8 @@ Answer with_extension(const store::RecordView& record, Answer none, Answer bad, 
       return take(store::decode<store::EndExtension>(record.header, record.extension));
     case RecordType::kCheckDelivered:
       return take(store::decode<store::CheckDeliveredExtension>(record.header, record.extension));
+    case RecordType::kCheckAnswered:
+      return take(store::decode<store::CheckAnsweredExtension>(record.header, record.extension));
     case RecordType::kPark:
       return take(store::decode<store::ParkExtension>(record.header, record.extension));
     case RecordType::kResume:

@@ -1,6 +1,8 @@
 #include "tools/log_inspect/row_fields.h"
 
 #include "broker/core/index_keys.h"
+#include "broker/core/producer_groups.h"
+#include "broker/core/producers.h"
 #include "broker/core/progress.h"
 #include "broker/core/queue_index.h"
 #include "broker/core/topics.h"
@@ -49,6 +51,7 @@ Fields config_row(std::string_view value) {
   fields["format"] = in.get<std::uint8_t>();
   const bool logged = in.get<std::uint8_t>() != 0;
   fields["horizon"] = broker::get_varint(in);
+  fields["horizon_ms"] = broker::get_varint(in);
   fields["clock_behind_ms"] = broker::get_signed_varint(in);
   if (!logged) return in.done() ? Fields(fields) : std::nullopt;
   if (!in.ok()) return std::nullopt;
@@ -59,11 +62,20 @@ Fields config_row(std::string_view value) {
   return fields;
 }
 
+Json check_fields(const CheckSettings& checks) {
+  return {{"first_check_ms", checks.first_check_ms},
+          {"lifetime_ms", checks.lifetime_ms},
+          {"backoff_max_ms", checks.backoff_max_ms},
+          {"budget", checks.budget},
+          {"on_budget", static_cast<int>(checks.on_budget)}};
+}
+
 Fields topic_row(std::string_view value) {
   ByteReader in(value);
   Json fields;
   fields["queues"] = broker::get_varint(in);
   fields["retention_ms"] = broker::get_varint(in);
+  fields["checks"] = check_fields(broker::get_checks(in));
   fields["name"] = in.get_bytes(in.left());
   return in.ok() ? Fields(fields) : std::nullopt;
 }
@@ -100,14 +112,29 @@ Fields progress_row(std::string_view value) {
               {"retries", std::move(retries)}};
 }
 
+Json history_fields(const broker::Transaction& transaction) {
+  Json fields = Json::object();
+  if (transaction.history == nullptr) return fields;
+  const broker::History& history = *transaction.history;
+  fields = {{"reason", history.reason},
+            {"decided_by", history.decided_by},
+            {"resumed_at_ms", history.resumed_at_ms},
+            {"checks", Json::array()}};
+  for (const CheckRecord& check : history.checks) {
+    fields["checks"].push_back({{"delivered_at_ms", check.delivered_at_ms},
+                                {"client", check.client},
+                                {"answered_at_ms", check.answered_at_ms},
+                                {"answer", name(check.answer)},
+                                {"reason", check.reason}});
+  }
+  return fields;
+}
+
 Json transaction_fields(const broker::Transaction& transaction) {
-  return {{"group", transaction.group()},
-          {"lsn", transaction.lsn.value},
-          {"time_ms", transaction.time_ms},
-          {"first_check_ms", transaction.first_check_ms},
-          {"lifetime_ms", transaction.lifetime_ms},
-          {"checks", transaction.checks},
-          {"reason", transaction.reason}};
+  return {{"group", transaction.group()},           {"lsn", transaction.lsn.value},
+          {"time_ms", transaction.time_ms},         {"first_check_ms", transaction.first_check_ms},
+          {"lifetime_ms", transaction.lifetime_ms}, {"client", transaction.client()},
+          {"checks", transaction.checks},           {"history", history_fields(transaction)}};
 }
 
 Fields open_row(std::string_view value) {
@@ -115,7 +142,6 @@ Fields open_row(std::string_view value) {
   if (!broker::decode_open({}, value, transaction)) return std::nullopt;
   Json fields = {{"state", transaction.state == broker::TxState::kParked ? "parked" : "pending"}};
   fields.update(transaction_fields(transaction));
-  fields["client"] = transaction.client();
   fields["store"] = transaction.store.to_hex();
   Json halves = Json::array();
   for (const broker::Half& half : transaction.halves) {
@@ -125,11 +151,6 @@ Fields open_row(std::string_view value) {
                       {"bytes", half.message.record_bytes()}});
   }
   fields["halves"] = std::move(halves);
-  Json checks = Json::array();
-  for (const CheckRecord& check : transaction.check_records) {
-    checks.push_back({{"delivered_at_ms", check.delivered_at_ms}, {"client", check.client}});
-  }
-  fields["check_records"] = std::move(checks);
   return fields;
 }
 
@@ -144,6 +165,31 @@ Fields decided_row(std::string_view value) {
   fields.update(transaction_fields(transaction));
   fields["messages"] = transaction.halves.size();
   return fields;
+}
+
+Fields producer_group_row(std::string_view value) {
+  ByteReader in(value);
+  Json fields = check_fields(broker::get_checks(in));
+  return in.done() ? Fields(fields) : std::nullopt;
+}
+
+Fields producer_row(std::string_view value) {
+  const auto messages = broker::decode_producer(value);
+  if (!messages) return std::nullopt;
+  Json sent = Json::array();
+  for (const broker::NumberedMessage& message : *messages) {
+    sent.push_back({{"sequence", message.sequence},
+                    {"lsn", message.place.lsn.value},
+                    {"queue", message.place.queue.value},
+                    {"offset", message.place.offset.value}});
+  }
+  return Json{{"messages", std::move(sent)}};
+}
+
+bool read_producer_key(std::string_view key, Json& to) {
+  broker::keys::KeyReader reader(key);
+  to["producer"] = reader.u64();
+  return reader.done();
 }
 
 Fields forgotten_row(std::string_view value) {
@@ -174,6 +220,11 @@ Read read(Kind kind, std::string_view key, std::string_view value, Json& to) {
               value.empty() ? Fields(Json::object()) : std::nullopt};
     case Kind::kProgress:
       return {read_key(key, {"group", "topic", "queue"}, to), progress_row(value)};
+    case Kind::kProducerGroup:
+      to["group"] = broker::keys::KeyReader(key).rest();
+      return {true, producer_group_row(value)};
+    case Kind::kProducer:
+      return {read_producer_key(key, to), producer_row(value)};
     case Kind::kOpen:
       return {read_transaction_key(key, to), open_row(value)};
     case Kind::kDecided:
@@ -202,6 +253,10 @@ std::string_view row_kind(std::string_view key) {
       return "subscription";
     case Kind::kProgress:
       return "progress";
+    case Kind::kProducerGroup:
+      return "producer group";
+    case Kind::kProducer:
+      return "producer";
     case Kind::kOpen:
       return "open";
     case Kind::kDecided:

@@ -36,9 +36,9 @@ std::int64_t parse_duration_ms(const std::string& text) {
 
 std::vector<Command> commands() {
   std::vector<Command> all;
-  for (auto part :
-       {topic_commands(), send_commands(), receive_commands(), group_commands(),
-        transaction_commands(), transaction_views(), stats_commands(), bench_commands()}) {
+  for (auto part : {topic_commands(), send_commands(), receive_commands(), group_commands(),
+                    producer_group_commands(), transaction_commands(), transaction_admin(),
+                    transaction_views(), stats_commands(), bench_commands()}) {
     std::move(part.begin(), part.end(), std::back_inserter(all));
   }
   return all;

@@ -1,3 +1,4 @@
+#include "tools/tally/check_options.h"
 #include "tools/tally/command.h"
 
 namespace tally::cli {
@@ -9,10 +10,12 @@ Json to_json(const TopicInfo& topic) {
     queues.push_back(
         {{"queue", queue.queue.value}, {"first", queue.first.value}, {"next", queue.next.value}});
   }
-  return {{"topic", topic.name},
-          {"uid", topic.uid.value},
-          {"retention_ms", topic.retention_ms},
-          {"queues", std::move(queues)}};
+  Json line = {{"topic", topic.name},
+               {"uid", topic.uid.value},
+               {"retention_ms", topic.retention_ms},
+               {"queues", std::move(queues)}};
+  if (topic.checks != CheckSettings{}) put_checks(line["checks"], topic.checks);
+  return line;
 }
 
 std::uint64_t retained(const TopicInfo& topic) {
@@ -26,6 +29,10 @@ void print_topic(const Invocation& invocation, const TopicInfo& topic) {
   std::printf("topic %s\n", topic.name.c_str());
   if (topic.retention_ms != 0) {
     std::printf("retention %lld ms\n", static_cast<long long>(topic.retention_ms));
+  }
+  const std::vector<std::string> checks = check_cells(topic.checks);
+  for (std::size_t i = 0; i < checks.size(); ++i) {
+    if (!checks[i].empty()) std::printf("checks: %s %s\n", kCheckColumns[i], checks[i].c_str());
   }
   Table table({"QUEUE", "FIRST", "NEXT"});
   for (const QueueInfo& queue : topic.queues) {
@@ -46,6 +53,7 @@ int create(const Invocation& invocation) {
     request.retention_ms = parse_duration_ms(invocation.options["retention"].as<std::string>());
     if (request.retention_ms == 0) throw UsageError("--retention must be over 0");
   }
+  request.checks = parse_check_options(invocation);
   auto broker = Broker::connect(invocation.broker);
   if (!broker) return invocation.fail(broker.error());
   auto answer = broker->ask<CreateTopicResponse>(request);
@@ -100,6 +108,7 @@ std::vector<Command> topic_commands() {
          add("queues", "1 to 1024 (default 4)", cxxopts::value<std::uint32_t>(), "N");
          add("retention", "how long messages are kept, at most the broker's retention (default)",
              cxxopts::value<std::string>(), "TIME");
+         add_check_options(add);
        },
        create},
       {"topic list", "", "Lists all topics.", "tally topic list -o json", {}, list},
