@@ -20,12 +20,12 @@ TEST_CASE("counters of transactions are equal to a recount, whatever happened") 
     std::uint64_t conflicts = 0, sent = 0;
     const auto end = [&](const std::string& id, bool by_operator) {
       const Decision decision = random() % 2 == 0 ? Decision::kCommit : Decision::kRollback;
-      const auto ended = s.broker.ask<EndResponse>(
-          s.producer, EndRequest{.transaction = id,
-                                 .group = "g",
-                                 .decision = decision,
-                                 .messages = by_operator ? 0u : 1u,
-                                 .by_operator = by_operator});
+      const auto ended =
+          s.broker.ask<EndResponse>(s.producer, EndRequest{.transaction = id,
+                                                           .group = "g",
+                                                           .decision = decision,
+                                                           .messages = by_operator ? 0u : 1u,
+                                                           .by_operator = by_operator});
       if (ended && !ended->repeated) {
         ++decided[{decision, by_operator ? Decider::kOperator : Decider::kProducer}];
       }

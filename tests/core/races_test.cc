@@ -62,9 +62,8 @@ TEST_CASE("race 4: COMMIT and a check's ROLLBACK, in either order, have one winn
   const auto check = s.next_check(11'000);
   const EndRequest commit{
       .transaction = "x", .group = "g", .decision = Decision::kCommit, .messages = 1};
-  const AnswerCheckRequest rollback{.transaction = "x",
-                                    .challenge = check->request.challenge,
-                                    .decision = Decision::kRollback};
+  const AnswerCheckRequest rollback{
+      .transaction = "x", .challenge = check->request.challenge, .decision = Decision::kRollback};
   const bool commit_first = GENERATE(true, false);
   const RequestId first =
       commit_first ? s.broker.submit(s.producer, commit) : s.broker.submit(s.producer, rollback);
@@ -174,7 +173,8 @@ TEST_CASE("race 11: the broker dies after END, before its answer") {
   REQUIRE(s.broker.published("t") == 1);
 }
 
-TEST_CASE("race 12: an unrelated process of the same group neither is asked nor may answer or end") {
+TEST_CASE(
+    "race 12: an unrelated process of the same group neither is asked nor may answer or end") {
   Scene s;
   s.broker.prepared(s.producer, s.half).value();
   const SessionId unrelated = s.broker.connect("unrelated");
