@@ -12,11 +12,16 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "format"))
 
-from read_frame import ERROR, HEADER, read_varint  # noqa: E402
+from read_frame import ANSWER, ERROR, HEADER, read_varint  # noqa: E402
 from xxh3 import xxh3_64  # noqa: E402
 
 DEADLINE_S = 60
 HELLO, PING, STATS, SEND, PREPARE, END, RECEIVE, SETTLE = 1, 2, 3, 32, 33, 34, 48, 49
+REGISTER_CHECKER, CHECK, ANSWER_CHECK = 40, 41, 42
+
+
+class Fixed64(int):
+    """A number that stands as eight bytes."""
 
 
 def varint(value):
@@ -30,7 +35,9 @@ def varint(value):
 def protobuf(fields):
     out = b""
     for number, value in fields:
-        if isinstance(value, int):
+        if isinstance(value, Fixed64):
+            out += varint(number << 3 | 1) + struct.pack("<Q", value)
+        elif isinstance(value, int):
             out += varint(number << 3) + varint(value)
         else:
             data = protobuf(value) if isinstance(value, list) else (
@@ -44,16 +51,19 @@ def fields_of(data):
     fields, at = [], 0
     while at < len(data):
         tag, at = read_varint(data, at)
-        value, at = read_varint(data, at)
+        if tag & 7 == 1:
+            value, at = Fixed64(*struct.unpack_from("<Q", data, at)), at + 8
+        else:
+            value, at = read_varint(data, at)
         if tag & 7 == 2:
             value, at = data[at:at + value], at + value
         fields.append((tag >> 3, value))
     return fields
 
 
-def frame(kind, request, fields=(), payload=b""):
+def frame(kind, request, fields=(), payload=b"", flags=0):
     header = fields if isinstance(fields, bytes) else protobuf(fields)
-    begin = struct.pack("<4sBBHQII", b"TALY", 1, kind, 0, request, len(header), len(payload))
+    begin = struct.pack("<4sBBHQII", b"TALY", 1, kind, flags, request, len(header), len(payload))
     return begin + struct.pack("<Q", xxh3_64(header, xxh3_64(begin))) + header + payload
 
 
@@ -75,13 +85,13 @@ class Answer(NamedTuple):
 
 
 class Connection:
-    def __init__(self, address, hello=True):
+    def __init__(self, address, hello=True, client="test"):
         host, port = address.rsplit(":", 1)
         self.socket = socket.create_connection((host, int(port)), DEADLINE_S)
         self._rest = b""
         self._requests = 0
         if hello:
-            self.ask(HELLO, [(1, 1), (2, 1), (3, "test")])
+            self.ask(HELLO, [(1, 1), (2, 1), (3, client)])
 
     def __enter__(self):
         return self
@@ -112,6 +122,10 @@ class Connection:
             self._rest += piece
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken
+
+    def answer(self, request, fields=()):
+        """Answers a request of the broker."""
+        self.send(frame(request.kind, request.request, fields, flags=ANSWER))
 
     def ask(self, kind, fields=(), payload=b""):
         self._requests += 1

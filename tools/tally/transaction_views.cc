@@ -52,17 +52,19 @@ std::string with_reason(std::string text, const std::string& reason) {
 }
 
 void print_checks(const TransactionInfo& transaction) {
+  // Those before it was resumed, and those of a parked one, count for nothing and stand here, too.
   const auto& records = transaction.check_records;
-  std::size_t number = transaction.checks - records.size();
+  std::size_t number =
+      transaction.checks > records.size() ? transaction.checks - records.size() : 0;
   if (number > 0) row("checks", std::to_string(number) + " earlier ones are no longer listed");
   for (const CheckRecord& check : records) {
     row("check " + std::to_string(++number),
         time_text(check.delivered_at_ms) + " asked " + check.client);
-    const bool last = number == transaction.checks;
+    const bool last = &check == &records.back();
     if (check.answered_at_ms != 0) {
       row("", time_text(check.answered_at_ms) + " answer " +
                   with_reason(std::string(name(check.answer)), check.reason));
-    } else if (!last || transaction.state == TransactionState::kParked) {
+    } else if (!last || transaction.state != TransactionState::kPending) {
       row("", "no answer");
     }
   }
