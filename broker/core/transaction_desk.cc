@@ -103,7 +103,7 @@ void TransactionDesk::prepare(const Waiter& waiter, Command& command, const stor
   }
   if (!reserves_end(waiter, transaction, request)) return;
   if (transaction == nullptr) transaction = &transactions_.make(request.transaction);
-  transactions_.reserve_end(*transaction, request.group);
+  transactions_.reserve_end(*transaction, request.group, client_of(sessions_, command.session));
   transactions_.pin(*transaction);
   const CheckSettings checks = producer_groups_.settings(request.group, topic);
   const store::HalfExtension half{
@@ -129,7 +129,11 @@ bool TransactionDesk::reserves_end(const Waiter& waiter, const Transaction* tran
   if (transaction != nullptr && transaction->end_bytes != 0) return true;
   const std::uint64_t reserved = context_.end_bytes_reserved;
   const std::uint64_t most = context_.options.end_bytes_max;
-  if (reserved + end_bytes(request.transaction, request.group) <= most) return true;
+  if (reserved +
+          end_bytes(request.transaction, request.group, client_of(sessions_, waiter.session)) <=
+      most) {
+    return true;
+  }
   ++context_.counters.disk_full;
   context_.refuse(waiter, ErrorCode::kDiskFull,
                   "the ends of open transactions may need " + std::to_string(reserved) +
@@ -249,7 +253,7 @@ void TransactionDesk::store_half(Transaction& transaction, const store::HalfExte
     transaction.lifetime_ms = half.lifetime_ms;
     transaction.fresh = half.fresh;
     transaction.owner = applying.waiter.session;
-    transactions_.reserve_end(transaction, half.group);
+    transactions_.reserve_end(transaction, half.group, half.client);
   }
   transaction.halves.push_back(
       {.message = {.lsn = header.lsn,
@@ -311,7 +315,10 @@ void TransactionDesk::end(const Waiter& waiter, Command& command, LookedUp looke
 
 void TransactionDesk::propose_end(const Waiter& waiter, Transaction& transaction,
                                   store::EndExtension& end) {
-  if (context_.in_reserve()) end.reason = {};  // no room is reserved for it
+  if (context_.in_reserve()) {  // no room is reserved for these
+    end.reason = {};
+    if (end.decider != Decider::kProducer) end.client = {};
+  }
   transactions_.pin(transaction);
   transaction.ending = true;
   context_.proposals.propose(waiter, context_.now_ms(), TopicUid{}, 0, end);
@@ -356,7 +363,7 @@ void TransactionDesk::decide(Transaction& transaction, const store::EndExtension
   transaction.decided_by = end.decider;
   transaction.decided_at_ms = applying.time_ms;
   transaction.decided_lsn = applying.record.header.lsn;
-  if (end.client != transaction.client() && end.decider != Decider::kBroker) {
+  if (!end.client.empty() && end.client != transaction.client()) {
     transaction.story().decided_by = end.client;
   }
   if (!end.reason.empty()) {

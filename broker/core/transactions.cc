@@ -78,17 +78,19 @@ void Transaction::clear() {
   not_before_ms = 0;
 }
 
-std::uint32_t end_bytes(std::string_view id, std::string_view group) {
-  constexpr std::size_t kFixed = 2 + 4 + 32 + 1 + 1 + 1 + limits::kFieldBytesMax + 2;
-  const std::size_t record = store::kRecordHeaderBytes + kFixed + id.size() + group.size();
+std::uint32_t end_bytes(std::string_view id, std::string_view group, std::string_view client) {
+  constexpr std::size_t kFixed = 2 + 4 + 32 + 1 + 1 + 1 + 2;
+  const std::size_t record =
+      store::kRecordHeaderBytes + kFixed + id.size() + group.size() + client.size();
   // An entry of its own, or its share of the page that a longer one is filled up to.
   const std::size_t around = std::max(store::kEntryHeadBytes + store::kEntryAlignment, record / 3);
   return static_cast<std::uint32_t>(record + around);
 }
 
-void Transactions::reserve_end(Transaction& transaction, std::string_view group) {
+void Transactions::reserve_end(Transaction& transaction, std::string_view group,
+                               std::string_view client) {
   if (transaction.end_bytes != 0) return;
-  transaction.end_bytes = end_bytes(transaction.id(), group);
+  transaction.end_bytes = end_bytes(transaction.id(), group, client);
   context_.end_bytes_reserved += transaction.end_bytes;
 }
 
@@ -243,7 +245,7 @@ Result<void> Transactions::restore(const store::IndexView& index) {
     Transaction& transaction = obtain(*id);
     if (!decode_open(*id, row, transaction)) return false;
     transaction.open_row = true;
-    reserve_end(transaction, transaction.group());
+    reserve_end(transaction, transaction.group(), transaction.client());
     count(transaction.state, transaction.time_ms, 1);
     return true;
   });

@@ -103,8 +103,8 @@ struct Transaction : TimerHook {
 
 inline constexpr std::size_t kCheckRecordsMax = 16;
 
-/// The most that an END without a reason takes in the log.
-std::uint32_t end_bytes(std::string_view id, std::string_view group);
+/// The most that an END without a reason takes in the log: its creator's, or one that does not say whose it is.
+std::uint32_t end_bytes(std::string_view id, std::string_view group, std::string_view client);
 
 class Transactions {
  public:
@@ -137,7 +137,7 @@ class Transactions {
   /// Has just become decided: `changed`, and its final row is written.
   void decided(Transaction& transaction);
   /// Room in the log for the END of one that is open, or about to be.
-  void reserve_end(Transaction& transaction, std::string_view group);
+  void reserve_end(Transaction& transaction, std::string_view group, std::string_view client);
   void release_end(Transaction& transaction);
   void pin(Transaction& transaction) { ++transaction.pins; }
   void unpin(Transaction& transaction) {

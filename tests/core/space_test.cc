@@ -20,7 +20,7 @@ std::uint64_t recount(TestBroker& broker, SessionId session) {
   for (const auto& transaction : broker.list(session)) {
     const bool open = transaction.state == TransactionState::kPending ||
                       transaction.state == TransactionState::kParked;
-    if (open) bytes += end_bytes(transaction.id, transaction.group);
+    if (open) bytes += end_bytes(transaction.id, transaction.group, transaction.client);
   }
   return bytes;
 }
@@ -138,7 +138,7 @@ TEST_CASE("new settings wait for room, and retention does not") {
 }
 
 TEST_CASE("a half is refused when the ends of all might not find room, and each end makes some") {
-  const std::uint32_t each = end_bytes("half0", "g");
+  const std::uint32_t each = end_bytes("half0", "g", "p");
   TestBroker broker({.first_check_ms = kDayMs, .end_bytes_max = 3 * each + each / 2});
   broker.make_topic("t");
   SessionId session = broker.connect("p");
