@@ -40,6 +40,9 @@ Result<bool> keep_block(const Segment& segment, Lsn lsn, std::size_t start, std:
       !has_block(header.type) || header.record_bytes() != out.size() - start) {
     return wrong(segment, lsn, "another record stands there");
   }
+  if (!RecordHeader::is_whole(out.data() + start)) {
+    return wrong(segment, lsn, "the record's header is wrong");
+  }
   const std::size_t block_start = start + kRecordHeaderBytes + header.extension_bytes;
   if (!block_is_valid(std::string_view(out).substr(block_start), header.block_checksum)) {
     return wrong(segment, lsn, "the message's checksum is wrong");

@@ -1,8 +1,16 @@
 #include "store/record.h"
 
+#include <cstring>
+
 #include "protocol/base/bytes.h"
+#include "protocol/base/checksum.h"
 
 namespace tally::store {
+namespace {
+
+constexpr std::size_t kCheckOffset = 20;
+
+}  // namespace
 
 std::string_view name(RecordType type) {
   switch (type) {
@@ -49,8 +57,9 @@ void RecordHeader::store(char* to) const {
   store_le(to + 4, block_bytes);
   store_le(to + 8, lsn.value);
   store_le(to + 16, topic.value);
-  store_le(to + 20, std::uint32_t{0});
+  store_le(to + kCheckOffset, std::uint32_t{0});
   store_le(to + 24, block_checksum);
+  store_le(to + kCheckOffset, hash32(std::string_view(to, kRecordHeaderBytes)));
 }
 
 RecordHeader RecordHeader::load(const char* from) {
@@ -63,6 +72,15 @@ RecordHeader RecordHeader::load(const char* from) {
   header.topic = TopicUid(load_le<std::uint32_t>(from + 16));
   header.block_checksum = load_le<std::uint64_t>(from + 24);
   return header;
+}
+
+bool RecordHeader::is_whole(const char* from) {
+  const auto check = load_le<std::uint32_t>(from + kCheckOffset);
+  if (check == 0) return true;
+  char raw[kRecordHeaderBytes];
+  std::memcpy(raw, from, sizeof raw);
+  store_le(raw + kCheckOffset, std::uint32_t{0});
+  return hash32(std::string_view(raw, sizeof raw)) == check;
 }
 
 }  // namespace tally::store

@@ -8,7 +8,7 @@
 //    4  u32  block length (0: no message)
 //    8  u64  own LSN (of this header)
 //   16  u32  topic uid (0: none)
-//   20  u32  reserved = 0
+//   20  u32  check: hash32 of this header with 0 here; 0: not checked, as earlier versions wrote it
 //   24  u64  block checksum (the trailer of the message block; 0 without one)
 //   32  extension, then block
 
@@ -59,6 +59,9 @@ struct RecordHeader {
   std::uint64_t record_bytes() const { return kRecordHeaderBytes + extension_bytes + block_bytes; }
   void store(char* to) const;
   static RecordHeader load(const char* from);
+  /// Whether these 32 bytes were written together: a sector's end may lie between them, and what
+  /// stands behind it may be another record's.
+  static bool is_whole(const char* from);
 };
 
 /// A record as apply sees it. The block is empty during replay: apply never reads it.

@@ -144,9 +144,11 @@ def read_records(data, lsn, count):
     """The records of an entry's bytes, and their heads one after the other."""
     records, heads, at = [], b"", PREAMBLE + ENTRY_HEADER
     for _ in range(count):
-        kind, flags, extension_bytes, block_bytes, own_lsn, topic, reserved, checksum = \
+        kind, flags, extension_bytes, block_bytes, own_lsn, topic, check, checksum = \
             struct.unpack_from("<BBHIQIIQ", data, at)
-        require(own_lsn == lsn + at and reserved == 0, "record header is wrong")
+        covered = data[at:at + 20] + bytes(4) + data[at + 24:at + RECORD_HEADER]
+        require(own_lsn == lsn + at and check in (0, xxh3_64(covered) % 2**32 or 1),
+                "record header is wrong")
         block_at = at + RECORD_HEADER + extension_bytes
         require(block_at + block_bytes <= len(data), "record is longer than its entry")
         name = NAMES[kind]

@@ -116,6 +116,39 @@ TEST_CASE("a message whose bytes rotted is never served") {
   CHECK(out.empty());
 }
 
+TEST_CASE(
+    "a message behind a header of which another record's sector holds the end is not served") {
+  // Headers begin 16 bytes before a sector's end: the LSN stands before it, the checksum behind.
+  constexpr std::uint64_t kSectorBytes = 512;
+  constexpr std::uint64_t kBefore = 16;
+  LogFixture fixture;
+  REQUIRE(fixture.open());
+  const auto write_at_sector_end = [&](char fill) {
+    const std::uint64_t head = kEntryHeadBytes;
+    const std::uint64_t end = fixture.log->end().value;
+    // Behind an entry that ends so that the head of the next one does.
+    const std::uint64_t wanted = (end / kSectorBytes + 2) * kSectorBytes - kBefore - head;
+    const std::size_t overhead = head + kRecordHeaderBytes + 8 + sizeof(std::uint64_t);
+    REQUIRE(fixture.write({std::string(wanted - end - overhead, '.')}));
+    auto entry = fixture.next_entry({std::string(60, fill)});
+    REQUIRE(fixture.write_entry(*entry));
+    CHECK(entry->records[0].value % kSectorBytes == kSectorBytes - kBefore);
+    return entry;
+  };
+  const auto first = write_at_sector_end('1');
+  const auto second = write_at_sector_end('2');
+  const auto sector_behind = [&](const OwnedEntry& entry) {
+    return kSegmentHeaderBytes + entry.records[0].value + kBefore;
+  };
+  fixture.files->damage(fixture.segment_path(Lsn(0)), sector_behind(*second),
+                        fixture.segment().substr(sector_behind(*first), kSectorBytes));
+  std::string out;
+  const auto read = fixture.log->reader()->read_block(second->records[0], record_bytes(*second, 0),
+                                                      LogReader::Wait::kDisk, out);
+  REQUIRE_FALSE(read);
+  CHECK(read.error().code == ErrorCode::kDataDamaged);
+}
+
 TEST_CASE("sixty segments roll, read and replay") {
   LogFixture fixture;
   fixture.options.segment_bytes = 32u << 10;

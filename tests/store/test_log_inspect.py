@@ -59,7 +59,7 @@ def main():
     expect(code == 0 and " torn " in out, f"a torn tail is no damage: {out}")
     code, out, _ = inspect(torn, "verify", "-o", "json")
     log = json.loads(out.splitlines()[0])
-    expect(code == 0 and (log["state"], log["torn_bytes"]) == ("torn", 96), f"and told: {out}")
+    expect(code == 0 and (log["state"], log["torn_bytes"]) == ("torn", 104), f"and told: {out}")
     code, _, err = inspect(flipped(FIRST_ENTRY + 90), "verify")
     expect(code == 3, "damage ends with 3")
     expect(err.startswith("DATA_DAMAGED: DIR/0/log/00000000000000000000.log: position 4096 (LSN 0)"),
