@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Median figures of `tally bench`; usage: tools/bench.py [ROUNDS] | store [GB].
 
-A machine's speed drifts, so publishes and transactions are measured in turn.
+A machine's speed drifts, so publishes and transactions are measured in turn, and so are publishes with and without
+segments that roll and are removed.
 """
 
 import json
@@ -10,6 +11,7 @@ import statistics
 import subprocess
 import sys
 
+import bench_retention
 import bench_store
 
 TALLY = pathlib.Path(__file__).resolve().parent.parent / "build/release/bin/tally"
@@ -37,6 +39,7 @@ def main():
         p999 = statistics.median(f["latency_us"]["p999"] for f in figures)
         print(f"{load}: {rate:.0f} per second, {cpu:.2f} broker CPU s per 100,000, "
               f"p99 {p99:.0f} us, p999 {p999:.0f} us (median of {rounds})")
+    bench_retention.main(rounds)
 
 
 if __name__ == "__main__":

@@ -55,15 +55,16 @@ class Broker:
         self.address = ready.removeprefix("tallyd ready on ").strip()
         said = [line for line in (self.folder / "messages").read_text().splitlines()
                 if "replayed" in line]
-        return seconds, said[0].split("] ")[-1] if said else ""
+        return seconds, said[0].split(" info ")[-1] if said else ""
 
     def stop(self, number=signal.SIGTERM):
         self.process.send_signal(number)
         self.process.wait()
 
-    def load(self, kind, messages):
+    def load(self, kind, messages, window=64):
         run = subprocess.run([BIN / "tally", "-o", "json", "--broker", self.address, "bench", kind,
-                              "--messages", str(messages), "--data-dir", str(self.folder)],
+                              "--messages", str(messages), "--window", str(window),
+                              "--data-dir", str(self.folder)],
                              stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(run.stdout)
 
