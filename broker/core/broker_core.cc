@@ -182,6 +182,10 @@ void BrokerCore::check_received(SessionId session, std::uint64_t challenge) {
   state_->flush();
 }
 
+void BrokerCore::message_damaged(const DamagedMessage& message) {
+  state_->deliveries.message_damaged(message);
+}
+
 void BrokerCore::loaded(Loaded&& values) {
   state_->context.loads.loaded(std::move(values));
   state_->flush();

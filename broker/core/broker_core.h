@@ -47,6 +47,8 @@ class BrokerCore {
   void admit(std::span<Command> commands, const store::Keepalive& bytes);
   /// The client's receipt for a check (or its connection broke: then session_closed() is enough).
   void check_received(SessionId session, std::uint64_t challenge);
+  /// Counted once for its group, until the next start.
+  void message_damaged(const DamagedMessage& message);
   void loaded(Loaded&& values);
   /// Takes over the time and fires timers.
   void tick(Now now);

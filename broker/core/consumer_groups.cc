@@ -88,7 +88,8 @@ void Deliveries::admit_list(const Waiter& waiter, const ListGroupsRequest& reque
                                .unsettled = next - progress.floor() -
                                             progress.settled_above_floor() +
                                             progress.retries().size(),
-                               .lost = progress.lost()});
+                               .lost = progress.lost(),
+                               .damaged = subscription->queues[i].damaged.size()});
       }
     }
     std::sort(info.queues.begin(), info.queues.end(), [](const auto& a, const auto& b) {

@@ -81,18 +81,31 @@ struct Reply {
   Result<Response> result;
 };
 
+/// A message of a grant that is left out of the answer, because its bytes cannot be read. Its lease runs out.
+struct DamagedMessage {
+  GroupUid group{};
+  TopicUid topic{};
+  QueueId queue{};
+  Offset offset{};
+};
+
 /// The answer to a Receive: the I/O thread reads the blocks and puts them behind the header, in order.
 struct Grant {
   SessionId session{};
   RequestId request{};
+  GroupUid group{};
+  TopicUid topic{};
   ReceiveResponse response{};                 ///< block_bytes are filled in
   std::vector<std::uint32_t> record_bytes{};  ///< of each delivery, for LogReader
 
   /// Takes a delivery out that cannot be read.
-  void drop(std::size_t delivery) {
+  DamagedMessage drop(std::size_t delivery) {
     const auto at = static_cast<std::ptrdiff_t>(delivery);
+    const DeliveryHeader& header = response.deliveries[delivery];
+    const DamagedMessage dropped{group, topic, header.queue, header.offset};
     response.deliveries.erase(response.deliveries.begin() + at);
     record_bytes.erase(record_bytes.begin() + at);
+    return dropped;
   }
 };
 

@@ -246,6 +246,15 @@ std::uint64_t Deliveries::lose_below_first(Subscription& subscription, std::uint
   return queue.progress.lost() - lost_before;
 }
 
+void Deliveries::message_damaged(const DamagedMessage& message) {
+  if (message.group.value >= by_uid_.size()) return;
+  Subscription* subscription =
+      find(by_uid_[message.group.value].get(), topics_.find(message.topic));
+  if (subscription == nullptr) return;
+  auto& damaged = subscription->queues.at(message.queue.value).damaged;
+  if (damaged.size() < kUnsettledMax) damaged.insert(message.offset.value);
+}
+
 // --- leases ---
 
 void Deliveries::admit_extend(const Waiter& waiter, const ExtendLeaseRequest& request) {

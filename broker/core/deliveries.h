@@ -53,6 +53,8 @@ struct QueueDelivery {
   std::set<std::uint64_t> returned{};                 ///< below the cursor, to be granted again
   std::unordered_map<std::uint64_t, Lease> leases{};  ///< by offset
   std::unordered_map<std::uint64_t, std::uint32_t> settling{};  ///< settles in flight, by offset
+  std::set<std::uint64_t>
+      damaged{};  ///< granted since the start and unreadable; at most kUnsettledMax
 };
 
 struct Group {
@@ -90,6 +92,7 @@ class Deliveries {
   void admit_settle(const Waiter& waiter, const SettleRequest& request);
   void admit_extend(const Waiter& waiter, const ExtendLeaseRequest& request);
   void admit_list(const Waiter& waiter, const ListGroupsRequest& request);
+  void message_damaged(const DamagedMessage& message);
   void session_closed(SessionId id, Session& session);
   void drain();
 

@@ -69,6 +69,8 @@ void Deliveries::grant(Subscription& subscription, Filling& filling) {
   subscription.turn = (grant.response.deliveries.back().queue.value + 1) % queues;
   grant.session = filling.receive.waiter.session;
   grant.request = filling.receive.waiter.request;
+  grant.group = subscription.group.uid;
+  grant.topic = subscription.topic.uid;
   grant.response.applied = context_.applied;
   grant.response.lease_ms = filling.receive.lease_ms;
   context_.counters.grants += grant.response.deliveries.size();

@@ -56,6 +56,7 @@ void CoreThread::round(CoreMail& mail) {
   for (Loaded& loaded : mail.loaded) core_.loaded(std::move(loaded));
   for (const CheckReceipt& receipt : mail.receipts)
     core_.check_received(receipt.session, receipt.challenge);
+  for (const DamagedMessage& message : mail.damaged) core_.message_damaged(message);
   if (mail.checkpoint_written) {
     core_.checkpoint_done();
     checkpoint_running_ = false;

@@ -165,9 +165,10 @@ ReadGrant IndexThread::read(Grant&& grant) const {
       ++i;
       continue;
     }
-    answer.grant.drop(i);
+    const DamagedMessage unreadable = answer.grant.drop(i);
     if (read.error().code == ErrorCode::kExpired)
       continue;  // retention took it since it was granted
+    with_.core.put([&](CoreMail& mail) { mail.damaged.push_back(unreadable); });
     if (deliveries.empty()) {
       answer.payload = std::move(read).error();
     } else {

@@ -39,6 +39,7 @@ struct CoreMail {
   std::vector<std::unique_ptr<store::Entry>> durable{};
   std::vector<Loaded> loaded{};
   std::vector<CheckReceipt> receipts{};
+  std::vector<DamagedMessage> damaged{};
   bool checkpoint_written = false;
   std::optional<KnownBase> base_written{};
   bool base_failed = false;  ///< for lack of space
@@ -49,8 +50,8 @@ struct CoreMail {
   bool stop = false;
 
   void clear() {
-    opened.clear(), durable.clear(), loaded.clear(), receipts.clear(), batches.clear(),
-        stats.clear(), closed.clear();
+    opened.clear(), durable.clear(), loaded.clear(), receipts.clear(), damaged.clear(),
+        batches.clear(), stats.clear(), closed.clear();
     base_written.reset(), space.reset();
     checkpoint_written = base_failed = stop = false;
   }

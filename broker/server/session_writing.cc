@@ -54,9 +54,10 @@ void Session::write_grant(Grant&& grant) {
     if (!read) {
       // Its lease ends by itself; the others of the answer are not its hostages. What retention took since it was granted
       // is no error.
-      grant.drop(i);
+      const DamagedMessage unreadable = grant.drop(i);
       incomplete = true;
       if (read.error().code == ErrorCode::kExpired) continue;
+      wiring.core->put([&](CoreMail& mail) { mail.damaged.push_back(unreadable); });
       if (grant.response.deliveries.empty()) return give_up(read.error());
       spdlog::error("a message cannot be delivered: {}", to_string(read.error()));
       continue;

@@ -122,6 +122,8 @@ struct GroupQueueInfo {
   std::uint64_t dead_lettered = 0;  ///< so far
   std::uint64_t unsettled = 0;      ///< backlog: next - floor - settled above floor + retrying
   std::uint64_t lost = 0;           ///< so far: unsettled when their retention was over
+  std::uint64_t damaged =
+      0;  ///< since the broker's start: left out of answers, because they cannot be read
   bool operator==(const GroupQueueInfo&) const = default;
 };
 struct GroupInfo {

@@ -44,6 +44,7 @@ void write_group(const GroupInfo& from, pb::GroupInfo& to) {
     added.set_dead_lettered(queue.dead_lettered);
     added.set_unsettled(queue.unsettled);
     added.set_lost(queue.lost);
+    added.set_damaged(queue.damaged);
   }
 }
 
@@ -59,7 +60,8 @@ void read_group(const pb::GroupInfo& from, GroupInfo& to) {
                          .retrying = queue.retrying(),
                          .dead_lettered = queue.dead_lettered(),
                          .unsettled = queue.unsettled(),
-                         .lost = queue.lost()});
+                         .lost = queue.lost(),
+                         .damaged = queue.damaged()});
   }
 }
 

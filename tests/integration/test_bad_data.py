@@ -217,6 +217,8 @@ class BadData(Stopped):
         self.assertEqual((run.code, run.errors[0]["code"]), (1, "DATA_DAMAGED"))
         self.assertIn(str(segment), run.errors[0]["message"])
         self.assertIn(f"DATA_DAMAGED: {segment}", self.broker.messages)
+        group, = self.broker.ok("group", "show", "g")
+        self.assertEqual(sum(queue["damaged"] for queue in group["queues"]), 1)
         self.broker.ok("send", "--topic", "t", "--body", "still works")
 
 

@@ -164,6 +164,8 @@ TEST_CASE("a message damaged on disk is never delivered, the others are") {
   }
   // Given back with the connection, it is all there is to grant.
   CHECK(client.error_of(receive_from("t")) == ErrorCode::kDataDamaged);
+  const auto listed = client.get<ListGroupsResponse>(ListGroupsRequest{.name = "readers"});
+  CHECK(listed.groups.at(0).queues.at(0).damaged == 1);
 }
 
 TEST_CASE("sessions on several I/O threads work on the same topic") {

@@ -187,9 +187,9 @@ class Receive(WithTopic):
         self.assertEqual(title, "group one")
         self.assertEqual([line.split() for line in table],
                          [["TOPIC", "QUEUE", "FLOOR", "NEXT", "UNSETTLED", "RETRYING", "DEAD",
-                           "LOST"]] +
+                           "LOST", "DAMAGED"]] +
                          [["t", str(queue["queue"]), str(queue["floor"]), "10",
-                           str(queue["unsettled"]), "0", "0", "0"] for queue in one["queues"]])
+                           str(queue["unsettled"]), "0", "0", "0", "0"] for queue in one["queues"]])
 
     def test_messages_in_a_table(self):
         self.send("--key", "k", "--body", "the body")

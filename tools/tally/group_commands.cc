@@ -14,7 +14,8 @@ Json to_json(const GroupInfo& group) {
                       {"retrying", queue.retrying},
                       {"dead_lettered", queue.dead_lettered},
                       {"unsettled", queue.unsettled},
-                      {"lost", queue.lost}});
+                      {"lost", queue.lost},
+                      {"damaged", queue.damaged}});
   }
   return {{"group", group.name}, {"queues", std::move(queues)}};
 }
@@ -61,12 +62,13 @@ int show(const Invocation& invocation) {
       continue;
     }
     std::printf("group %s\n", group.name.c_str());
-    Table table({"TOPIC", "QUEUE", "FLOOR", "NEXT", "UNSETTLED", "RETRYING", "DEAD", "LOST"});
+    Table table(
+        {"TOPIC", "QUEUE", "FLOOR", "NEXT", "UNSETTLED", "RETRYING", "DEAD", "LOST", "DAMAGED"});
     for (const GroupQueueInfo& queue : group.queues) {
       table.add({queue.topic, std::to_string(queue.queue.value), std::to_string(queue.floor.value),
                  std::to_string(queue.next.value), std::to_string(queue.unsettled),
                  std::to_string(queue.retrying), std::to_string(queue.dead_lettered),
-                 std::to_string(queue.lost)});
+                 std::to_string(queue.lost), std::to_string(queue.damaged)});
     }
     table.print();
   }
