@@ -39,7 +39,8 @@ def show(what, measured):
           f"p999 {latency['p999']:.0f} us, max {latency['max']:.0f} us, "
           f"{median(lambda each: each['per_second']):.0f} per second, "
           f"{median(lambda each: each['stats']['log_rolls']):.0f} rolls, "
-          f"{median(lambda each: each['stats']['log_first_lsn']) / 1e6:.0f} MB removed "
+          f"{median(lambda each: each['stats']['log_first_lsn']) / 1e6:.0f} MB removed, "
+          f"4 KiB synced in {median(lambda each: each['calibration']['fdatasync_4k_us_p50']):.0f} us "
           f"(median of {len(measured)})")
 
 
