@@ -53,7 +53,8 @@ std::int64_t Checkers::due_at_ms(const Transaction& transaction) const {
 
 void Checkers::unlink(Transaction& transaction) {
   transaction.unlink();
-  if (!std::exchange(transaction.waiting, false)) return;
+  if (!transaction.waiting) return;
+  transaction.waiting = false;
   const std::string key = pool_key(transaction.group(), transaction.store);
   --pools_.at(key).waiting_count;
   drop_if_empty(key);
@@ -157,22 +158,23 @@ bool Checkers::has_credit(SessionId session) const {
 
 SessionId Checkers::choose(Pool& pool, const Transaction& transaction) {
   const auto& sessions = pool.sessions;
+  const SessionId asked = transaction.asked ? transaction.asked->session : SessionId{};
   const auto registered = [&](SessionId id) {
     return std::find(sessions.begin(), sessions.end(), id) != sessions.end();
   };
   const bool others = sessions.size() > 1;
-  if (transaction.owner.value != 0 && (transaction.owner != transaction.asked || !others) &&
+  if (transaction.owner.value != 0 && (transaction.owner != asked || !others) &&
       has_credit(transaction.owner) && registered(transaction.owner)) {
     return transaction.owner;
   }
   for (std::size_t step = 0; step < sessions.size(); ++step) {
     const SessionId candidate = sessions[(pool.turn + step) % sessions.size()];
-    if ((candidate == transaction.asked && others) || !has_credit(candidate)) continue;
+    if ((candidate == asked && others) || !has_credit(candidate)) continue;
     pool.turn = (pool.turn + step + 1) % sessions.size();
     return candidate;
   }
-  if (others && has_credit(transaction.asked) && registered(transaction.asked)) {
-    return transaction.asked;
+  if (others && has_credit(asked) && registered(asked)) {
+    return asked;
   }
   return SessionId{};
 }
@@ -190,11 +192,12 @@ void Checkers::pump(Pool& pool) {
 }
 
 void Checkers::ask(Transaction& transaction, SessionId session) {
-  transaction.challenge = mix(++challenges_);
-  transaction.asked = session;
+  const std::uint64_t challenge = mix(++challenges_);
+  if (transaction.asked == nullptr) transaction.asked = std::make_unique<Asked>();
+  *transaction.asked = {.session = session, .challenge = challenge};
   transaction.outstanding = true;
   transaction.received = false;
-  by_challenge_[transaction.challenge] = &transaction;
+  by_challenge_[challenge] = &transaction;
   sessions_.at(session).asked.push_back(&transaction);
   context_.wheel.schedule(transaction, context_.now_ms() + context_.options.check_answer_ms);
   ++context_.counters.checks_sent;
@@ -205,7 +208,7 @@ void Checkers::ask(Transaction& transaction, SessionId session) {
            .group = std::string(transaction.group()),
            .store = transaction.store,
            .handle = transaction.handle(context_.log),
-           .challenge = transaction.challenge,
+           .challenge = challenge,
            .messages = static_cast<std::uint32_t>(transaction.halves.size()),
            .attempt = transaction.checks + 1,
            .expires_in_ms = transaction.time_ms + transaction.lifetime_ms - context_.now_ms()}});
@@ -214,8 +217,8 @@ void Checkers::ask(Transaction& transaction, SessionId session) {
 void Checkers::give_up(Transaction& transaction) {
   transaction.unlink();
   transaction.outstanding = false;
-  by_challenge_.erase(transaction.challenge);
-  const auto session = sessions_.find(transaction.asked);
+  by_challenge_.erase(transaction.asked->challenge);
+  const auto session = sessions_.find(transaction.asked->session);
   if (session == sessions_.end()) return;
   auto& asked = session->second.asked;
   const auto found = std::find(asked.begin(), asked.end(), &transaction);
@@ -243,7 +246,7 @@ void Checkers::received(SessionId session, std::uint64_t challenge) {
   const auto found = by_challenge_.find(challenge);
   if (found == by_challenge_.end()) return;
   Transaction& transaction = *found->second;
-  if (transaction.asked != session || transaction.received) return;
+  if (transaction.asked->session != session || transaction.received) return;
   transaction.received = true;
   if (context_
           .in_reserve()) {  // it cannot be counted, so that the next one must not follow at once
@@ -261,8 +264,8 @@ void Checkers::received(SessionId session, std::uint64_t challenge) {
 }
 
 bool Checkers::take_answer(Transaction& transaction, SessionId session, std::uint64_t challenge) {
-  if (challenge == 0 || transaction.challenge != challenge || transaction.asked != session)
-    return false;
+  const Asked* asked = transaction.asked.get();
+  if (asked == nullptr || asked->challenge != challenge || asked->session != session) return false;
   if (!transaction.outstanding) return is_decided(transaction.state);
   received(session, challenge);  // an answer is a receipt, too
   give_up(transaction);

@@ -349,7 +349,8 @@ bool TransactionDesk::apply_end(const Applying& applying) {
   }
   answer_end(applying.waiter, transaction, row.answer, end->transaction);
   transaction->ending = false;
-  if (std::exchange(transaction->delayed, false)) ended_.emplace_back(end->transaction);
+  if (transaction->delayed) ended_.emplace_back(end->transaction);
+  transaction->delayed = false;
   checkers_.update(*transaction);
   unpin_if_serving(*transaction);
   return true;

@@ -10,6 +10,13 @@
 
 namespace tally::broker {
 
+namespace {
+
+/// The low byte chooses the table, the others the bucket.
+std::uint32_t hash_of(std::string_view id) { return static_cast<std::uint32_t>(checksum(id)); }
+
+}  // namespace
+
 std::uint64_t fingerprint(TopicUid topic, std::uint32_t number, std::uint64_t content_digest) {
   char raw[16];
   store_le(raw, content_digest);
@@ -18,12 +25,36 @@ std::uint64_t fingerprint(TopicUid topic, std::uint32_t number, std::uint64_t co
   return checksum(std::string_view(raw, sizeof raw));
 }
 
-void Transaction::set_names(std::string_view id, std::string_view group, std::string_view client) {
-  names.clear();  // none of the views points into it
-  names.reserve(id.size() + group.size() + client.size());
-  names.append(id).append(group).append(client);
-  id_bytes = static_cast<std::uint8_t>(id.size());
-  group_bytes = static_cast<std::uint8_t>(group.size());
+void Halves::push_back(const Half& half) {
+  if (size_ == 0) {
+    only_ = half;
+  } else {
+    if (size_ >= capacity_) {
+      const auto wider = static_cast<std::uint8_t>(size_ == 1 ? 4 : size_ * 2);
+      auto all = std::make_unique<Half[]>(wider);
+      std::copy(begin(), end(), all.get());
+      more_ = std::move(all);
+      capacity_ = wider;
+    }
+    more_[size_] = half;
+  }
+  ++size_;
+}
+
+void TransactionNames::set(std::string_view id, std::string_view group, std::string_view client) {
+  constexpr std::size_t kLeast = 56;  // with the allocator's 8 bytes a cache line
+  const std::size_t bytes = std::max(kLeast, id.size() + group.size() + client.size());
+  if (bytes > capacity_) {
+    text_.reset(new char[bytes]);
+    capacity_ = static_cast<std::uint16_t>(bytes);
+  }
+  char* to = text_.get();
+  for (const std::string_view name : {id, group, client}) {
+    to = std::copy(name.begin(), name.end(), to);
+  }
+  id_bytes_ = static_cast<std::uint8_t>(id.size());
+  group_bytes_ = static_cast<std::uint8_t>(group.size());
+  client_bytes_ = static_cast<std::uint8_t>(client.size());
 }
 
 bool Transaction::has(std::uint64_t half_fingerprint) const {
@@ -58,7 +89,6 @@ Winner Transaction::winner() const {
 void Transaction::clear() {
   unlink();
   names.clear();
-  id_bytes = group_bytes = 0;
   state = TxState::kNone;
   decided_by = {};
   store = {};
@@ -72,8 +102,8 @@ void Transaction::clear() {
   loading = dirty = writing = fresh = open_row = false;
   hash = 0;
   next_in_bucket = nullptr;
-  owner = asked = {};
-  challenge = 0;
+  owner = {};
+  asked.reset();
   outstanding = received = counting = parking = waiting = false;
   not_before_ms = 0;
 }
@@ -99,7 +129,7 @@ void Transactions::release_end(Transaction& transaction) {
 }
 
 Transaction* Transactions::find(std::string_view id) {
-  const std::uint64_t hash = checksum(id);
+  const std::uint32_t hash = hash_of(id);
   const Table& table = tables_[hash & 0xFF];
   if (table.buckets.empty()) return nullptr;
   Transaction* t = table.buckets[(hash >> 8) & (table.buckets.size() - 1)];
@@ -119,14 +149,13 @@ Transaction& Transactions::make(std::string_view id) {
   }
   Transaction& made = *spare_.back();
   spare_.pop_back();
-  made.names.assign(id);
-  made.id_bytes = static_cast<std::uint8_t>(id.size());
+  made.set_names(id, {}, {});
   insert(made);
   return made;
 }
 
 void Transactions::insert(Transaction& transaction) {
-  transaction.hash = checksum(transaction.id());
+  transaction.hash = hash_of(transaction.id());
   Table& table = tables_[transaction.hash & 0xFF];
   if (table.size >= table.buckets.size()) {
     std::vector<Transaction*> wider(table.buckets.empty() ? 16 : table.buckets.size() * 2);

@@ -15,20 +15,10 @@
 #include <vector>
 
 #include "broker/core/context.h"
-#include "broker/core/queue_index.h"
+#include "broker/core/half.h"
 #include "broker/core/transaction_rules.h"
 
 namespace tally::broker {
-
-/// One stored half message, by reference.
-struct Half {
-  MessageRef message{};
-  TopicUid topic{};
-  std::uint32_t route_hash = 0;
-  std::uint32_t number = 0;       ///< within the transaction; 0 when only the fingerprint is known
-  std::uint64_t fingerprint = 0;  ///< of topic, number and content
-};
-std::uint64_t fingerprint(TopicUid topic, std::uint32_t number, std::uint64_t content_digest);
 
 /// What a transaction went through: of most of them there is nothing to tell.
 struct History {
@@ -39,12 +29,38 @@ struct History {
   bool operator==(const History&) const = default;
 };
 
+/// Id, producer group and client of a transaction: one allocation, which is used again. Each at most 255 bytes.
+class TransactionNames {
+ public:
+  /// None of the views may point in here.
+  void set(std::string_view id, std::string_view group, std::string_view client);
+  void clear() { id_bytes_ = group_bytes_ = client_bytes_ = 0; }
+  std::string_view id() const { return {text_.get(), id_bytes_}; }
+  std::string_view group() const { return {text_.get() + id_bytes_, group_bytes_}; }
+  std::string_view client() const {
+    return {text_.get() + id_bytes_ + group_bytes_, client_bytes_};
+  }
+
+ private:
+  std::unique_ptr<char[]> text_{};
+  std::uint16_t capacity_ = 0;
+  std::uint8_t id_bytes_ = 0, group_bytes_ = 0, client_bytes_ = 0;
+};
+
+struct Asked {
+  SessionId session{};
+  std::uint64_t challenge = 0;
+};
+
+/// There may be millions: the order of members keeps it small.
 struct Transaction : TimerHook {
   Transaction() : TimerHook(TimerKind::kCheck) {}
-  std::string_view id() const { return std::string_view(names).substr(0, id_bytes); }
-  std::string_view group() const { return std::string_view(names).substr(id_bytes, group_bytes); }
-  std::string_view client() const { return std::string_view(names).substr(id_bytes + group_bytes); }
-  void set_names(std::string_view id, std::string_view group, std::string_view client);
+  std::string_view id() const { return names.id(); }
+  std::string_view group() const { return names.group(); }
+  std::string_view client() const { return names.client(); }
+  void set_names(std::string_view id, std::string_view group, std::string_view client) {
+    names.set(id, group, client);
+  }
   bool has(std::uint64_t half_fingerprint) const;
   const Half* find(std::uint32_t number) const;
   std::uint64_t block_bytes() const;
@@ -60,44 +76,45 @@ struct Transaction : TimerHook {
   void clear();
 
   // Durable.
-  std::string names{};  ///< id, group, client: one allocation
-  std::uint8_t id_bytes = 0;
-  std::uint8_t group_bytes = 0;
   TxState state = TxState::kNone;
   Decider decided_by{};
+
+  // Where it stands in memory and index.
+  bool ending : 1 = false;   ///< its END is in flight
+  bool delayed : 1 = false;  ///< requests wait for that
+  bool loading : 1 = false;  ///< its key is being looked up
+  bool dirty : 1 = false;    ///< changed since the last checkpoint was taken
+  bool writing : 1 = false;  ///< in the checkpoint that is being written
+  bool fresh : 1 = false;    ///< begun without a look-up: an old decided row may stand in the index
+  bool open_row : 1 = false;  ///< the index holds it as open
+  // Check-back; volatile.
+  bool outstanding : 1 = false;  ///< asked, and neither answered nor given up
+  bool received : 1 = false;     ///< a live checker has the question
+  bool counting : 1 = false;     ///< CheckDelivered is in flight
+  bool parking : 1 = false;      ///< Park is in flight
+  bool waiting : 1 = false;      ///< in its pool, for somebody to ask
+
+  std::uint32_t checks = 0;     ///< delivered ones; durable
+  std::uint32_t pins = 0;       ///< requests in flight and look-ups
+  std::uint32_t end_bytes = 0;  ///< of the log, reserved for its END
+  std::uint32_t hash = 0;       ///< of its id
+  Transaction* next_in_bucket = nullptr;
+
+  // Durable.
+  TransactionNames names{};
   StoreId store{};
   Lsn lsn{};                 ///< of the first half
   std::int64_t time_ms = 0;  ///< of the first half's entry
   std::int64_t first_check_ms = 0;
   std::int64_t lifetime_ms = 0;
   std::int64_t decided_at_ms = 0;
-  Lsn decided_lsn{};         ///< of its END
-  std::uint32_t checks = 0;  ///< delivered ones
-  std::vector<Half> halves{};
+  Lsn decided_lsn{};  ///< of its END
+  Halves halves{};
   std::unique_ptr<History> history{};  ///< null: empty
 
-  // Where it stands in memory and index.
-  std::uint32_t end_bytes = 0;  ///< of the log, reserved for its END
-  bool ending = false;          ///< its END is in flight
-  bool delayed = false;         ///< requests wait for that
-  std::uint32_t pins = 0;       ///< requests in flight and look-ups
-  bool loading = false;         ///< its key is being looked up
-  bool dirty = false;           ///< changed since the last checkpoint was taken
-  bool writing = false;         ///< in the checkpoint that is being written
-  bool fresh = false;     ///< begun without a look-up: an old decided row may stand in the index
-  bool open_row = false;  ///< the index holds it as open
-  std::uint64_t hash = 0;
-  Transaction* next_in_bucket = nullptr;
-
   // Check-back; volatile.
-  SessionId owner{};            ///< prepared it
-  SessionId asked{};            ///< asked last
-  std::uint64_t challenge = 0;  ///< of the check asked last
-  bool outstanding = false;     ///< asked, and neither answered nor given up
-  bool received = false;        ///< a live checker has the question
-  bool counting = false;        ///< CheckDelivered is in flight
-  bool parking = false;         ///< Park is in flight
-  bool waiting = false;         ///< in its pool, for somebody to ask
+  SessionId owner{};               ///< prepared it
+  std::unique_ptr<Asked> asked{};  ///< the check asked last
   std::int64_t not_before_ms = 0;
 };
 
