@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Median figures of `tally bench`; usage: tools/bench.py [ROUNDS] | store [GB].
+"""Median figures of `tally bench`; usage: tools/bench.py [ROUNDS] | store [GB] | transactions [N].
 
 A machine's speed drifts, so publishes and transactions are measured in turn, and so are publishes with and without
 segments that roll and are removed.
@@ -13,6 +13,7 @@ import sys
 
 import bench_retention
 import bench_store
+import bench_transactions
 
 TALLY = pathlib.Path(__file__).resolve().parent.parent / "build/release/bin/tally"
 LOADS = {"publish": "1000000", "transaction": "300000"}  # name of the load: messages
@@ -27,6 +28,8 @@ def measure(load, messages):
 def main():
     if sys.argv[1:2] == ["store"]:
         return bench_store.main(sys.argv[2:])
+    if sys.argv[1:2] == ["transactions"]:
+        return bench_transactions.main(sys.argv[2:])
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     results = {load: [] for load in LOADS}
     for _ in range(rounds):

@@ -61,12 +61,17 @@ class Broker:
         self.process.send_signal(number)
         self.process.wait()
 
-    def load(self, kind, messages, window=64):
-        run = subprocess.run([BIN / "tally", "-o", "json", "--broker", self.address, "bench", kind,
-                              "--messages", str(messages), "--window", str(window),
-                              "--data-dir", str(self.folder)],
+    def tally(self, *arguments):
+        run = subprocess.run([BIN / "tally", "-o", "json", "--broker", self.address, *arguments],
                              stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(run.stdout)
+
+    def load(self, kind, messages, *options, window=64):
+        return self.tally("bench", kind, "--messages", str(messages), "--window", str(window),
+                          "--data-dir", str(self.folder), *options)
+
+    def stats(self):
+        return self.tally("stats")
 
 
 def sizes():

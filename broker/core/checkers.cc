@@ -47,7 +47,7 @@ std::int64_t Checkers::due_at_ms(const Transaction& transaction) const {
   const CheckSettings settings = producer_groups_.settings(transaction);
   return history->checks.back().delivered_at_ms +
          backoff_ms(transaction.first_check_ms, transaction.checks,
-                    std::max(settings.backoff_max_ms, transaction.first_check_ms),
+                    std::max<std::int64_t>(settings.backoff_max_ms, transaction.first_check_ms),
                     transaction.hash);
 }
 

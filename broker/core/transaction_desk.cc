@@ -249,8 +249,8 @@ void TransactionDesk::store_half(Transaction& transaction, const store::HalfExte
     transaction.store = half.store;
     transaction.lsn = header.lsn;
     transaction.time_ms = applying.time_ms;
-    transaction.first_check_ms = half.first_check_ms;
-    transaction.lifetime_ms = half.lifetime_ms;
+    transaction.first_check_ms = as_delay(half.first_check_ms);
+    transaction.lifetime_ms = as_delay(half.lifetime_ms);
     transaction.fresh = half.fresh;
     transaction.owner = applying.waiter.session;
     transactions_.reserve_end(transaction, half.group, half.client);

@@ -105,8 +105,8 @@ bool decode_open(std::string_view id, std::string_view row, Transaction& to) {
   to.state = TxState(in.get<std::uint8_t>());
   to.lsn = Lsn(get_varint(in));
   to.time_ms = static_cast<std::int64_t>(get_varint(in));
-  to.first_check_ms = get_signed_varint(in);
-  to.lifetime_ms = get_signed_varint(in);
+  to.first_check_ms = as_delay(get_signed_varint(in));
+  to.lifetime_ms = as_delay(get_signed_varint(in));
   to.checks = get_varint32(in);
   const std::string_view store = in.get_bytes(to.store.bytes.size());
   if (!in.ok()) return false;
@@ -161,8 +161,8 @@ bool decode_decided(std::string_view id, std::string_view row, Transaction& to) 
   to.decided_at_ms = to.time_ms + get_signed_varint(in);
   to.checks = get_varint32(in);
   const bool usual = (first & kUsualTimes) != 0;
-  to.first_check_ms = usual ? kUsualFirstCheckMs : get_signed_varint(in);
-  to.lifetime_ms = usual ? kUsualLifetimeMs : get_signed_varint(in);
+  to.first_check_ms = as_delay(usual ? kUsualFirstCheckMs : get_signed_varint(in));
+  to.lifetime_ms = as_delay(usual ? kUsualLifetimeMs : get_signed_varint(in));
   const std::string_view group = in.get_string8();
   to.set_names(id, group, in.get_string8());
   if ((first & kHasHistory) != 0) to.history = get_history(in);

@@ -93,7 +93,8 @@ void Transaction::clear() {
   decided_by = {};
   store = {};
   lsn = decided_lsn = {};
-  time_ms = first_check_ms = lifetime_ms = decided_at_ms = 0;
+  time_ms = decided_at_ms = 0;
+  first_check_ms = lifetime_ms = 0;
   checks = 0;
   halves.clear();
   history.reset();
@@ -145,7 +146,8 @@ Transaction& Transactions::obtain(std::string_view id) {
 
 Transaction& Transactions::make(std::string_view id) {
   if (spare_.empty()) {
-    spare_.push_back(&storage_.emplace_back());
+    Transaction* const chunk = storage_.emplace_back(std::make_unique<Transaction[]>(kChunk)).get();
+    for (std::size_t i = kChunk; i > 0; --i) spare_.push_back(&chunk[i - 1]);
   }
   Transaction& made = *spare_.back();
   spare_.pop_back();

@@ -5,8 +5,8 @@
 // under way) or part of an unwritten checkpoint. The table is 256 small ones, so that no growth stops the core for long.
 // Objects are reused.
 
+#include <algorithm>
 #include <array>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -46,6 +46,12 @@ class TransactionNames {
   std::uint16_t capacity_ = 0;
   std::uint8_t id_bytes_ = 0, group_bytes_ = 0, client_bytes_ = 0;
 };
+
+/// Delays of a transaction fit: kTransactionLifetimeMsMax is 30 days.
+inline std::uint32_t as_delay(std::int64_t ms) {
+  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(ms, 0, UINT32_MAX));
+}
+static_assert(limits::kTransactionLifetimeMsMax <= UINT32_MAX);
 
 struct Asked {
   SessionId session{};
@@ -105,8 +111,8 @@ struct Transaction : TimerHook {
   StoreId store{};
   Lsn lsn{};                 ///< of the first half
   std::int64_t time_ms = 0;  ///< of the first half's entry
-  std::int64_t first_check_ms = 0;
-  std::int64_t lifetime_ms = 0;
+  std::uint32_t first_check_ms = 0;
+  std::uint32_t lifetime_ms = 0;
   std::int64_t decided_at_ms = 0;
   Lsn decided_lsn{};  ///< of its END
   Halves halves{};
@@ -207,7 +213,8 @@ class Transactions {
 
   Context& context_;
   std::array<Table, 256> tables_{};
-  std::deque<Transaction> storage_{};
+  static constexpr std::size_t kChunk = 64;
+  std::vector<std::unique_ptr<Transaction[]>> storage_{};  ///< kChunk each
   std::vector<Transaction*> spare_{};
   std::vector<Transaction*> dirty_{}, writing_{};
   std::map<std::int64_t, std::int64_t> pending_since_{};  ///< how many of each millisecond

@@ -14,7 +14,7 @@ from broker import Broker, tally  # noqa: E402
 COMMANDS = ("topic create", "topic list", "topic show", "send", "receive", "group list",
             "group show", "producer-group set", "producer-group list", "txn prepare",
             "txn commit", "txn rollback", "txn check", "txn park", "txn resume", "txn show",
-            "txn list", "stats", "bench publish", "bench transaction")
+            "txn list", "stats", "bench publish", "bench transaction", "bench prepare")
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
 UID = r"[0-9a-f]{32}-\d+"
 

@@ -48,6 +48,18 @@ Result<LoadResult> run_with_progress(const LoadOptions& options) {
   return result.get();
 }
 
+const char* name_of(LoadOptions::Kind kind) {
+  switch (kind) {
+    case LoadOptions::Kind::kPublish:
+      return "publish";
+    case LoadOptions::Kind::kTransaction:
+      return "transaction";
+    case LoadOptions::Kind::kPrepare:
+      return "prepare";
+  }
+  return "";
+}
+
 double ratio(double a, double b) { return b > 0 ? a / b : 0; }
 
 Json figures(const LoadOptions& options, const LoadResult& result, const Counters& before,
@@ -62,7 +74,7 @@ Json figures(const LoadOptions& options, const LoadResult& result, const Counter
   };
   const Histogram& latency = result.latency_us;
   return {
-      {"work", options.kind == LoadOptions::Kind::kPublish ? "publish" : "transaction"},
+      {"work", name_of(options.kind)},
       {"messages", options.messages},
       {"size", options.size},
       {"connections", options.connections},
@@ -171,6 +183,9 @@ std::vector<Command> bench_commands() {
        [](const Invocation& invocation) {
          return bench(invocation, LoadOptions::Kind::kTransaction);
        }},
+      {"bench prepare", "", "Measures half messages; they stay pending.",
+       "tally bench prepare --messages 1000000 --size 16", bench_options,
+       [](const Invocation& invocation) { return bench(invocation, LoadOptions::Kind::kPrepare); }},
   };
 }
 

@@ -72,8 +72,10 @@ class Driver {
     s.transaction = make_transaction_id(s.begin_us / 1000);
     PrepareRequest prepare{
         .topic = run_.options.topic, .transaction = s.transaction, .group = "bench", .fresh = true};
-    client_->ask(std::move(prepare), block, kTimeoutMs,
-                 [this, slot](Result<net::Answer>&& answer) { commit(slot, answer); });
+    client_->ask(std::move(prepare), block, kTimeoutMs, [this, slot](Result<net::Answer>&& answer) {
+      if (run_.options.kind == LoadOptions::Kind::kPrepare) return end(slot, answer);
+      commit(slot, answer);
+    });
   }
 
   void commit(std::uint32_t slot, const Result<net::Answer>& prepared) {

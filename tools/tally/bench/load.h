@@ -11,7 +11,7 @@
 namespace tally::cli {
 
 struct LoadOptions {
-  enum class Kind : std::uint8_t { kPublish, kTransaction };
+  enum class Kind : std::uint8_t { kPublish, kTransaction, kPrepare };
   Kind kind{};
   std::string broker{};
   std::string topic{};
