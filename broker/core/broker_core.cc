@@ -210,6 +210,7 @@ void BrokerCore::tick(Now now) {
   context.clock.advance(now);
   context.wheel.expire(context.now_ms(), [&](TimerHook& hook) { state.fire(hook); });
   state.retention.tick(now);
+  state.transactions.tick(now.boot_ms);
   state.flush();
   if (now.boot_ms >= state.mark_at_ms && !context.in_reserve()) propose_mark();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "broker/core/backoff.h"
+#include "protocol/base/seeded_bug.h"
 
 namespace tally::broker {
 namespace {
@@ -17,7 +18,9 @@ std::string Checkers::pool_key(std::string_view group, const StoreId& store) {
 }
 
 void Checkers::start() {
-  challenges_ = context_.applied.value << 24;  // a run never repeats one of an earlier run
+  // A run never repeats one of an earlier run, not even of one that wrote nothing.
+  challenges_ = mix(context_.applied.value ^ mix(static_cast<std::uint64_t>(context_.now_ms())) ^
+                    mix(static_cast<std::uint64_t>(context_.clock.boot_ms())));
   const auto pending = static_cast<std::int64_t>(context_.counters.pending);
   const std::int64_t spread_ms = std::clamp<std::int64_t>(pending / kSpreadPerMs, 1, kSpreadMsMax);
   transactions_.for_each([&](Transaction& transaction) {
@@ -106,6 +109,9 @@ void Checkers::use_up(Transaction& transaction) {
 
 void Checkers::wait(Transaction& transaction) {
   Pool& pool = pools_[pool_key(transaction.group(), transaction.store)];
+  if (TALLY_SEEDED_BUG("budget_burns_while_nobody_connected") && pool.sessions.empty()) {
+    return count(transaction, {});
+  }
   transaction.waiting = true;
   ++pool.waiting_count;
   pool.waiting.push_back(transaction);
@@ -253,14 +259,17 @@ void Checkers::received(SessionId session, std::uint64_t challenge) {
     transaction.not_before_ms = context_.now_ms() + transaction.first_check_ms;
     return;
   }
+  count(transaction, client_of(sessions_, session));
+  context_.wheel.schedule(transaction, context_.now_ms() + context_.options.check_answer_ms);
+}
+
+void Checkers::count(Transaction& transaction, std::string_view client) {
   transaction.counting = true;
   transactions_.pin(transaction);
   context_.proposals.propose(
       Waiter{}, context_.now_ms(), TopicUid{}, 0,
-      store::CheckDeliveredExtension{.attempt = transaction.checks + 1,
-                                     .transaction = transaction.id(),
-                                     .client = client_of(sessions_, session)});
-  context_.wheel.schedule(transaction, context_.now_ms() + context_.options.check_answer_ms);
+      store::CheckDeliveredExtension{
+          .attempt = transaction.checks + 1, .transaction = transaction.id(), .client = client});
 }
 
 bool Checkers::take_answer(Transaction& transaction, SessionId session, std::uint64_t challenge) {

@@ -68,6 +68,8 @@ class Checkers {
   bool has_credit(SessionId session) const;
   void ask(Transaction& transaction, SessionId session);
   void give_up(Transaction& transaction);
+  /// A check was received.
+  void count(Transaction& transaction, std::string_view client);
   void unlink(Transaction& transaction);
   void wait(Transaction& transaction);
   /// When its timer has something to do by the durable facts: ask, or end the asking.

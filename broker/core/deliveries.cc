@@ -4,6 +4,7 @@
 
 #include "broker/core/backoff.h"
 #include "protocol/base/check.h"
+#include "protocol/base/seeded_bug.h"
 
 namespace tally::broker {
 
@@ -145,8 +146,13 @@ void Deliveries::admit_settle(const Waiter& waiter, const SettleRequest& request
                             .delay_ms = item.delay_ms});
   }
   settle_in_flight(*subscription, settle.items);
-  context_.proposals.propose_as(store::RecordType::kSettle, waiter, context_.now_ms(), topic->uid,
-                                0, settle);
+  const bool too_early = TALLY_SEEDED_BUG("settle_answered_before_durable");
+  if (too_early) {
+    const std::vector<ErrorCode> all_ok(request.items.size(), ErrorCode::kOk);
+    context_.answer(waiter, Response(SettleResponse{context_.applied, all_ok}));
+  }
+  context_.proposals.propose_as(store::RecordType::kSettle, too_early ? Waiter{} : waiter,
+                                context_.now_ms(), topic->uid, 0, settle);
 }
 
 void Deliveries::settle_in_flight(Subscription& subscription,

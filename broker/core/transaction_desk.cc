@@ -5,6 +5,8 @@
 
 #include "broker/core/index_keys.h"
 #include "protocol/base/check.h"
+#include "protocol/base/message_block.h"
+#include "protocol/base/seeded_bug.h"
 
 namespace tally::broker {
 TxEvent TransactionDesk::event_of(const Transaction& transaction, const HalfQuestion& half) {
@@ -35,11 +37,13 @@ TxEvent TransactionDesk::event_of(const Transaction* transaction,
       (end.group != transaction->group() || end.client != transaction->client())) {
     return TxEvent::kEndForeign;
   }
-  if (has_handle && (end.handle.log != context_.log || end.handle.lsn != transaction->lsn)) {
+  if (has_handle && (end.handle.log != context_.log || end.handle.lsn != transaction->lsn) &&
+      !TALLY_SEEDED_BUG("stale_handle_accepted")) {
     return TxEvent::kEndStaleHandle;
   }
   if (is_open(transaction->state) && end.messages != 0 &&
-      end.messages != transaction->halves.size()) {
+      end.messages != transaction->halves.size() &&
+      !TALLY_SEEDED_BUG("incomplete_transaction_committed")) {
     return TxEvent::kEndIncomplete;
   }
   return end.decision == Decision::kCommit ? TxEvent::kCommit : TxEvent::kRollback;
@@ -48,7 +52,9 @@ TxEvent TransactionDesk::event_of(const Transaction* transaction,
 Error TransactionDesk::error_for(const Transaction* transaction, TxAnswer answer,
                                  std::string_view id) const {
   std::string text = "transaction " + std::string(id);
-  if (transaction != nullptr && transaction->state != TxState::kNone) {
+  if (answer == TxAnswer::kAnotherHalf) {
+    text.append(" does not stand for the half of the given handle");
+  } else if (transaction != nullptr && transaction->state != TxState::kNone) {
     text.append(" is ").append(name(public_state(transaction->state)));
     if (answer == TxAnswer::kIncomplete) {
       text.append(" with ").append(std::to_string(transaction->halves.size())).append(" messages");
@@ -111,7 +117,11 @@ void TransactionDesk::prepare(const Waiter& waiter, Command& command, const stor
       .tag_hash = command.tag_hash,
       .content_digest = command.content_digest,
       .message = request.message,
-      .first_check_ms = request.first_check_ms > 0 ? request.first_check_ms : checks.first_check_ms,
+      .first_check_ms =
+          (request.first_check_ms > 0 ? request.first_check_ms : checks.first_check_ms) +
+          (TALLY_SEEDED_BUG("client_clock")
+               ? MessageBlock::parse(command.block)->born_ms() - context_.now_ms()
+               : 0),
       .lifetime_ms = request.lifetime_ms > 0 ? request.lifetime_ms : checks.lifetime_ms,
       .store = request.store,
       .transaction = request.transaction,
@@ -319,6 +329,11 @@ void TransactionDesk::propose_end(const Waiter& waiter, Transaction& transaction
     end.reason = {};
     if (end.decider != Decider::kProducer) end.client = {};
   }
+  if (TALLY_SEEDED_BUG("decision_only_in_memory")) {
+    const store::RecordView none{};
+    decide(transaction, end, {.record = none, .time_ms = context_.now_ms(), .waiter = waiter});
+    return answer_end(waiter, &transaction, TxAnswer::kDecided, end.transaction);
+  }
   transactions_.pin(transaction);
   transaction.ending = true;
   context_.proposals.propose(waiter, context_.now_ms(), TopicUid{}, 0, end);
@@ -386,6 +401,7 @@ void TransactionDesk::decide(Transaction& transaction, const store::EndExtension
   }
   context_.counters.decided(end.decision, end.decider);
   context_.decision_times.add(transaction.decided_at_ms - transaction.time_ms);
+  if (TALLY_SEEDED_BUG("no_state_on_end")) return void(transaction.state = TxState::kPending);
   transactions_.decided(transaction);
 }
 

@@ -133,25 +133,25 @@ void TransactionDesk::finish_listing(Listing& listing) {
       page.insert_or_assign(std::string(form), info(transaction));
     }
   };
-  const auto add_rows = [&](const StoredPairs& rows, auto decode) {
+  const auto add_rows = [&](const StoredPairs& rows, bool decided) {
     for (const auto& [key, row] : rows) {
       const std::string_view form = keys::KeyReader(key).rest();
       if (!covered(form)) continue;
       const auto id = keys::id_of_form(form);
       TALLY_CHECK(id.has_value());
       const Transaction* resident = transactions_.find(*id);
-      Transaction decoded;
-      if (resident == nullptr || resident->state == TxState::kNone) {
-        TALLY_CHECK(decode(*id, row, decoded));
-        resident = &decoded;
+      if (resident != nullptr && resident->state != TxState::kNone) {
+        add(form, *resident);
+      } else if (
+          decided) {  // an open one that is not resident was decided, and even forgotten, since
+        Transaction decoded;
+        TALLY_CHECK(transactions_.read_decided(*id, row, decoded));
+        add(form, decoded);
       }
-      add(form, *resident);
     }
   };
-  add_rows(listing.open, decode_open);
-  add_rows(listing.decided, [&](std::string_view id, std::string_view row, Transaction& to) {
-    return transactions_.read_decided(id, row, to);
-  });
+  add_rows(listing.open, false);
+  add_rows(listing.decided, true);
 
   std::vector<std::pair<std::string, const Transaction*>> unsaved;
   transactions_.for_each_unsaved([&](const Transaction& transaction) {

@@ -16,7 +16,7 @@ constexpr std::array<TxRow, kTxStates* kTxEvents> kTxRules = {{
     {S::kNone, E::kCommit, S::kNone, A::kNotFound},
     {S::kNone, E::kRollback, S::kNone, A::kNotFound},
     {S::kNone, E::kEndIncomplete, S::kNone, A::kNotFound},
-    {S::kNone, E::kEndStaleHandle, S::kNone, A::kConflict},
+    {S::kNone, E::kEndStaleHandle, S::kNone, A::kAnotherHalf},
     {S::kNone, E::kEndExpired, S::kNone, A::kExpired},
     {S::kNone, E::kEndForeign, S::kNone, A::kNotFound},
     {S::kNone, E::kCheckDelivered, S::kNone, A::kIgnored},
@@ -32,7 +32,7 @@ constexpr std::array<TxRow, kTxStates* kTxEvents> kTxRules = {{
     {S::kPending, E::kCommit, S::kCommitted, A::kDecided},
     {S::kPending, E::kRollback, S::kRolledBack, A::kDecided},
     {S::kPending, E::kEndIncomplete, S::kPending, A::kIncomplete},
-    {S::kPending, E::kEndStaleHandle, S::kPending, A::kConflict},
+    {S::kPending, E::kEndStaleHandle, S::kPending, A::kAnotherHalf},
     {S::kPending, E::kEndExpired, S::kPending, A::kConflict},
     {S::kPending, E::kEndForeign, S::kPending, A::kNotOwner},
     {S::kPending, E::kCheckDelivered, S::kPending, A::kCounted},
@@ -48,7 +48,7 @@ constexpr std::array<TxRow, kTxStates* kTxEvents> kTxRules = {{
     {S::kParked, E::kCommit, S::kCommitted, A::kDecided},
     {S::kParked, E::kRollback, S::kRolledBack, A::kDecided},
     {S::kParked, E::kEndIncomplete, S::kParked, A::kIncomplete},
-    {S::kParked, E::kEndStaleHandle, S::kParked, A::kConflict},
+    {S::kParked, E::kEndStaleHandle, S::kParked, A::kAnotherHalf},
     {S::kParked, E::kEndExpired, S::kParked, A::kConflict},
     {S::kParked, E::kEndForeign, S::kParked, A::kNotOwner},
     {S::kParked, E::kCheckDelivered, S::kParked, A::kIgnored},
@@ -64,7 +64,7 @@ constexpr std::array<TxRow, kTxStates* kTxEvents> kTxRules = {{
     {S::kCommitted, E::kCommit, S::kCommitted, A::kRepeated},
     {S::kCommitted, E::kRollback, S::kCommitted, A::kConflict},
     {S::kCommitted, E::kEndIncomplete, S::kCommitted, A::kIncomplete},
-    {S::kCommitted, E::kEndStaleHandle, S::kCommitted, A::kConflict},
+    {S::kCommitted, E::kEndStaleHandle, S::kCommitted, A::kAnotherHalf},
     {S::kCommitted, E::kEndExpired, S::kCommitted, A::kConflict},
     {S::kCommitted, E::kEndForeign, S::kCommitted, A::kNotOwner},
     {S::kCommitted, E::kCheckDelivered, S::kCommitted, A::kIgnored},
@@ -80,7 +80,7 @@ constexpr std::array<TxRow, kTxStates* kTxEvents> kTxRules = {{
     {S::kRolledBack, E::kCommit, S::kRolledBack, A::kConflict},
     {S::kRolledBack, E::kRollback, S::kRolledBack, A::kRepeated},
     {S::kRolledBack, E::kEndIncomplete, S::kRolledBack, A::kIncomplete},
-    {S::kRolledBack, E::kEndStaleHandle, S::kRolledBack, A::kConflict},
+    {S::kRolledBack, E::kEndStaleHandle, S::kRolledBack, A::kAnotherHalf},
     {S::kRolledBack, E::kEndExpired, S::kRolledBack, A::kConflict},
     {S::kRolledBack, E::kEndForeign, S::kRolledBack, A::kNotOwner},
     {S::kRolledBack, E::kCheckDelivered, S::kRolledBack, A::kIgnored},
@@ -107,6 +107,7 @@ std::optional<ErrorCode> error_of(TxAnswer answer) {
     case A::kEnded:
       return ErrorCode::kTransactionEnded;
     case A::kConflict:
+    case A::kAnotherHalf:
       return ErrorCode::kConflict;
     case A::kExpired:
       return ErrorCode::kExpired;

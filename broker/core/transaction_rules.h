@@ -9,6 +9,8 @@
 #include <optional>
 #include <tally/error.hpp>
 
+#include "protocol/base/seeded_bug.h"
+
 namespace tally::broker {
 
 enum class TxState : std::uint8_t { kNone, kPending, kParked, kCommitted, kRolledBack };
@@ -47,12 +49,13 @@ enum class TxAnswer : std::uint8_t {
   kTooLarge,
   kEnded,
   kConflict,
+  kAnotherHalf,  ///< a conflict about which the transaction at hand says nothing
   kExpired,
   kNotFound,
   kIncomplete,
   kNotOwner,
 };
-inline constexpr std::size_t kTxAnswers = 17;
+inline constexpr std::size_t kTxAnswers = 18;
 
 struct TxRow {
   TxState state;
@@ -65,6 +68,8 @@ struct TxRow {
 extern const std::array<TxRow, kTxStates * kTxEvents> kTxRules;
 
 inline const TxRow& rule(TxState state, TxEvent event) {
+  const bool late = state == TxState::kRolledBack && event == TxEvent::kCommit;
+  if (late && TALLY_SEEDED_BUG("commit_after_rollback_accepted")) state = TxState::kPending;
   return kTxRules[static_cast<std::size_t>(state) * kTxEvents + static_cast<std::size_t>(event)];
 }
 

@@ -100,7 +100,7 @@ void Transaction::clear() {
   history.reset();
   pins = end_bytes = 0;
   ending = delayed = false;
-  loading = dirty = writing = fresh = open_row = false;
+  loading = dirty = writing = fresh = open_row = lingering = false;
   hash = 0;
   next_in_bucket = nullptr;
   owner = {};
@@ -220,11 +220,26 @@ void Transactions::decided(Transaction& transaction) {
     context_.checkpoint.erase(
         keys::transaction(context_.shard, keys::Kind::kOpen, transaction.id()));
   }
+  if (transaction.fresh || transaction.lingering || !context_.serving) return;
+  if (lingering_.size() == kLingeringMax) stop_lingering();
+  transaction.lingering = true;
+  lingering_.push_back({context_.clock.boot_ms() + kLingerMs, &transaction});
+}
+
+void Transactions::stop_lingering() {
+  Transaction& transaction = *lingering_.front().transaction;
+  lingering_.pop_front();
+  transaction.lingering = false;
+  release_if_idle(transaction);
+}
+
+void Transactions::tick(std::int64_t boot_ms) {
+  while (!lingering_.empty() && lingering_.front().until_ms <= boot_ms) stop_lingering();
 }
 
 void Transactions::release_if_idle(Transaction& transaction) {
   if (is_open(transaction.state) || transaction.pins != 0 || transaction.dirty ||
-      transaction.writing) {
+      transaction.writing || transaction.lingering) {
     return;
   }
   remove(transaction);

@@ -92,7 +92,8 @@ struct Transaction : TimerHook {
   bool dirty : 1 = false;    ///< changed since the last checkpoint was taken
   bool writing : 1 = false;  ///< in the checkpoint that is being written
   bool fresh : 1 = false;    ///< begun without a look-up: an old decided row may stand in the index
-  bool open_row : 1 = false;  ///< the index holds it as open
+  bool open_row : 1 = false;   ///< the index holds it as open
+  bool lingering : 1 = false;  ///< kept for a while, though decided
   // Check-back; volatile.
   bool outstanding : 1 = false;  ///< asked, and neither answered nor given up
   bool received : 1 = false;     ///< a live checker has the question
@@ -125,6 +126,10 @@ struct Transaction : TimerHook {
 };
 
 inline constexpr std::size_t kCheckRecordsMax = 16;
+// The first PREPARE of a transaction, which says that nobody has seen the id before, may come on its old connection when its
+// retry was decided on a new one. So long, and so many, are known in memory; connections that say nothing do not live longer.
+inline constexpr std::int64_t kLingerMs = limits::kPingMs * limits::kPingsMissedMax;
+inline constexpr std::size_t kLingeringMax = 65'536;
 
 /// The most that an END without a reason takes in the log: its creator's, or one that does not say whose it is.
 std::uint32_t end_bytes(std::string_view id, std::string_view group, std::string_view client);
@@ -196,6 +201,7 @@ class Transactions {
   /// Forgets up to `most` of those that the last checkpoint made superfluous: all at once would
   /// stop the core for too long.
   void release_some(std::size_t most);
+  void tick(std::int64_t boot_ms);
 
  private:
   struct Table {
@@ -208,6 +214,7 @@ class Transactions {
     }
   }
   void count(TxState state, std::int64_t time_ms, std::int64_t by);
+  void stop_lingering();
   void insert(Transaction& transaction);
   void remove(Transaction& transaction);
 
@@ -219,6 +226,11 @@ class Transactions {
   std::vector<Transaction*> dirty_{}, writing_{};
   std::map<std::int64_t, std::int64_t> pending_since_{};  ///< how many of each millisecond
   std::vector<Transaction*> releasing_{};  ///< written; `writing` until it is their turn
+  struct Lingering {
+    std::int64_t until_ms = 0;  ///< boot time
+    Transaction* transaction = nullptr;
+  };
+  std::deque<Lingering> lingering_{};
 };
 
 // Rows of the index (tables in README.md). Decoding fills a cleared transaction; false when the bytes do not match.
