@@ -15,10 +15,19 @@ std::int64_t to_wall_ms(std::int64_t boot_ms) {
   return system_clock().wall_ms() + (boot_ms - system_clock().boot_ms());
 }
 
+/// By the clock that never steps; a database compares its own, which may.
+bool is_over(std::int64_t deadline_ms) { return system_clock().boot_ms() >= deadline_ms; }
+
+LocalOutcome lifetime_over() {
+  return {.kind = LocalOutcome::Kind::kRolledBack,
+          .cause = Error(ErrorCode::kDeadlineExceeded, "the transaction's lifetime is over")};
+}
+
 LocalOutcome run_on_database(DatabaseAdapter& db, const LocalWork& work, bool id_of_caller,
                              const std::string& id, const Handle& handle,
                              std::int64_t deadline_ms) {
-  LocalOutcome outcome = db.run(id, handle, to_wall_ms(deadline_ms), work);
+  LocalOutcome outcome =
+      is_over(deadline_ms) ? lifetime_over() : db.run(id, handle, to_wall_ms(deadline_ms), work);
   const bool alone = !id_of_caller || outcome.other_half;
   if (outcome.kind != LocalOutcome::Kind::kRolledBack || alone) return outcome;
   // Work under the same id may run elsewhere and commit yet. Rollback is told only when a tombstone shuts that out.
@@ -37,10 +46,7 @@ LocalOutcome run_on_database(DatabaseAdapter& db, const LocalWork& work, bool id
 
 LocalOutcome run_listener(TransactionListener& listener, const TransactionListener::Call& call,
                           std::int64_t deadline_ms) {
-  if (system_clock().boot_ms() >= deadline_ms) {
-    return {.kind = LocalOutcome::Kind::kRolledBack,
-            .cause = Error(ErrorCode::kDeadlineExceeded, "the transaction's lifetime is over")};
-  }
+  if (is_over(deadline_ms)) return lifetime_over();
   std::string reason = "execute() said unknown";
   try {
     switch (listener.execute(call)) {

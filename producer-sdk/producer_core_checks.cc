@@ -2,6 +2,7 @@
 
 #include "producer-sdk/producer_core.h"
 #include "protocol/base/limits.h"
+#include "protocol/base/seeded_bug.h"
 
 namespace tally {
 namespace {
@@ -75,7 +76,8 @@ void ProducerCore::check_finished(std::int64_t now_ms, CheckTicket ticket,
   checks_.erase(found);
   if (check.key == TransactionKey{}) {
     // A listener's state cannot be fenced: work that it does not see may still be under way until the lifetime is over.
-    const bool may_still_run = check.asked.store.is_zero() && check.asked.expires_in_ms > 0;
+    const bool may_still_run = check.asked.store.is_zero() && check.asked.expires_in_ms > 0 &&
+                               !TALLY_SEEDED_BUG("rollback_for_a_row_not_visible_yet");
     if (verdict.decision == Decision::kRollback && may_still_run) {
       return answer_check(check.asked, {Decision::kUnknown, "not there, or not yet"});
     }

@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "producer-sdk/sqlite/database_state.h"
+#include "protocol/base/seeded_bug.h"
 
 namespace tally::sqlite {
 namespace {
@@ -155,6 +156,7 @@ CheckVerdict Database::check(std::string_view transaction, const Handle& handle)
     if (!standing) return unknown(standing.error());
     if (*standing) return verdict_of(**standing);
   }
+  if (TALLY_SEEDED_BUG("rollback_for_a_row_not_visible_yet")) return {Decision::kRollback, {}};
   auto writer = state_->begin(WriteGate::Kind::kCheck);
   if (!writer) return unknown(writer.error());
   auto standing = read_letter(**writer, transaction, handle);

@@ -75,7 +75,8 @@ Response ServingBroker::answer_to(const Request& request) {
       info.handle.lsn = Lsn(++last_lsn_);
       info.handle.time_ms = kBrokerTimeMs;
     }
-    return PrepareResponse{info.handle, kBrokerTimeMs + 10'000, kBrokerTimeMs + 86'400'000};
+    const std::int64_t lifetime_ms = prepare->lifetime_ms > 0 ? prepare->lifetime_ms : 86'400'000;
+    return PrepareResponse{info.handle, kBrokerTimeMs + 10'000, kBrokerTimeMs + lifetime_ms};
   }
   if (const auto* end = std::get_if<EndRequest>(&request)) {
     TransactionInfo& info = transactions_[end->transaction];

@@ -2,7 +2,9 @@
 #include <future>
 #include <tally/producer.hpp>
 #include <tally/sqlite.hpp>
+#include <thread>
 
+#include "protocol/base/clock.h"
 #include "tests/producer/serving_broker.h"
 #include "tests/support/temporary_folder.h"
 
@@ -351,4 +353,35 @@ TEST_CASE("a check that hangs does not hang the end of a producer") {
     CHECK(producer.stop(20ms).error().code == ErrorCode::kTimeout);
   }
   listener->gate.set_value();
+}
+
+TEST_CASE(
+    "local work does not begin after the lifetime, even when the database's clock was set back") {
+  /// It finds every deadline far ahead.
+  struct SetBack : sqlite::Database {
+    explicit SetBack(const sqlite::Database& db) : sqlite::Database(db) {}
+    LocalOutcome run(std::string_view id, const Handle& handle, std::int64_t deadline_ms,
+                     const LocalWork& work) override {
+      return sqlite::Database::run(id, handle, deadline_ms + 86'400'000, work);
+    }
+  };
+  Service s([](const Request& request) -> testing::Reaction {
+    const std::int64_t begun_ms = system_clock().boot_ms();
+    while (std::holds_alternative<PrepareRequest>(request) &&
+           system_clock().boot_ms() < begun_ms + 3) {
+      std::this_thread::yield();
+    }
+    return {};
+  });
+  SetBack db(s.db);
+  const auto result = s.producer.in_transaction(db, Message{.topic = "order.created"},
+                                                [](sqlite::Transaction& tx) {
+                                                  tx.execute("insert into orders values (1)");
+                                                  return Decision::kCommit;
+                                                },
+                                                {.lifetime = 1ms});
+  REQUIRE(result);
+  CHECK(result->outcome == TransactionOutcome::kRolledBack);
+  CHECK(s.orders() == 0);
+  CHECK(s.end().decision == Decision::kRollback);
 }
