@@ -94,9 +94,10 @@ Result<std::unique_ptr<Server>> Server::start(const Settings& settings, const Se
                                               store::FileSystem& files) {
   const std::uint64_t descriptors = raise_descriptor_limit();
   auto inlet = std::make_unique<Inlet>(settings, files);
-  TALLY_TRY(Shard shard,
-            open_shard(settings, ShardId(0), files,
-                       [&space = inlet->space](store::Space now) { space.changed(now); }));
+  TALLY_TRY(Shard shard, open_shard(settings, ShardId(0), files,
+                                    {.space_changed = [&space = inlet->space](store::Space now) {
+                                      space.changed(now);
+                                    }}));
   warn_of_few_descriptors(descriptors, shard.log->segments(), settings);
   auto state = std::make_unique<State>(settings, limits, std::move(inlet), std::move(shard), files);
   TALLY_TRY_VOID(state->listener->bind(settings.listen));

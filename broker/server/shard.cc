@@ -28,12 +28,27 @@ struct Paths {
   std::string condemned = root + "/index.condemned";  ///< exists: the index is not to be trusted
 };
 
+class LevelDbHome final : public IndexHome {
+ public:
+  LevelDbHome(store::FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
+  Result<bool> exists() override { return files_.exists(path_ + "/CURRENT"); }
+  Result<std::unique_ptr<store::IndexStore>> open() override {
+    return store::open_leveldb_index(files_, path_);
+  }
+  Result<void> destroy() override { return store::destroy_leveldb_index(files_, path_); }
+
+ private:
+  store::FileSystem& files_;
+  const std::string path_;
+};
+
 struct Opening {
   const Settings& settings;
   ShardId shard;
   store::FileSystem& files;
-  const SpaceChanged& space_changed;
+  const ShardOptions& options;
   Paths paths;
+  IndexHome& index;
   IndexRoom& room;
   CoreOptions core{};
   std::optional<store::Log::Look> log{};
@@ -80,18 +95,20 @@ void make_room(IndexRoom& room) {
 }
 
 store::LogOptions log_options(const Opening& opening) {
-  return {
-      .directory = opening.paths.log,
-      .shard = opening.shard,
-      .segment_bytes = opening.settings.segment_bytes,
-      .new_log_id = random_log_id(),
-      .durable_for_sure = opening.bases.newest(),
-      .reserve_bytes = 2 * opening.settings.segment_bytes + kEntryBytesLargest,
-      .keep_free_bytes = index_room_bytes(opening.settings),
-      .space_changed = [&room = opening.room, told = opening.space_changed](store::Space space) {
-        if (space == store::Space::kEnough) make_room(room);
-        if (told) told(space);
-      }};
+  return {.directory = opening.paths.log,
+          .shard = opening.shard,
+          .segment_bytes = opening.settings.segment_bytes,
+          .new_log_id =
+              opening.options.new_log_id.is_zero() ? random_log_id() : opening.options.new_log_id,
+          .durable_for_sure = opening.bases.newest(),
+          .prepare_ahead = opening.options.prepare_ahead,
+          .reserve_bytes = 2 * opening.settings.segment_bytes + kEntryBytesLargest,
+          .keep_free_bytes = index_room_bytes(opening.settings),
+          .space_changed = [&room = opening.room,
+                            told = opening.options.space_changed](store::Space space) {
+            if (space == store::Space::kEnough) make_room(room);
+            if (told) told(space);
+          }};
 }
 
 /// Does it again with the index's room when the disk is full.
@@ -104,8 +121,7 @@ auto with_room(const Opening& opening, const Work& work) -> decltype(work()) {
 }
 
 auto open_index(const Opening& opening) {
-  return with_room(opening,
-                   [&] { return store::open_leveldb_index(opening.files, opening.paths.index); });
+  return with_room(opening, [&] { return opening.index.open(); });
 }
 
 /// Directories that this process may not add files to fail late, when something was written already.
@@ -129,7 +145,7 @@ Result<void> check_directories(const Opening& opening) {
 /// True when there is no log yet. An index is only made beside one, so then it must not stand there.
 Result<bool> is_first_start(const Opening& opening) {
   if (opening.log) return false;
-  TALLY_TRY(const bool has_index, opening.files.exists(opening.paths.index + "/CURRENT"));
+  TALLY_TRY(const bool has_index, opening.index.exists());
   if (!has_index) return true;
   return Error(ErrorCode::kDataDamaged, opening.paths.log + ": the log is gone; " +
                                             opening.paths.index + " says that there was one");
@@ -169,7 +185,7 @@ Attempt open_with_index(const Opening& opening, std::string& why) {
   };
   TALLY_TRY(const bool condemned, opening.files.exists(opening.paths.condemned));
   if (condemned) return give_up("the index failed before");
-  TALLY_TRY(const bool exists, opening.files.exists(opening.paths.index + "/CURRENT"));
+  TALLY_TRY(const bool exists, opening.index.exists());
   if (!exists) return give_up("no checkpoint");
   Shard shard;
   auto index = open_index(opening);
@@ -209,7 +225,7 @@ Result<void> begin_rebuild(const Opening& opening, LogId log, const store::BaseI
     TALLY_TRY_VOID(condemn(opening.files, opening.paths));
     condemned = true;
   }
-  TALLY_TRY_VOID(store::destroy_leveldb_index(opening.files, opening.paths.index));
+  TALLY_TRY_VOID(opening.index.destroy());
   TALLY_TRY(shard.index, open_index(opening));
   if (base != nullptr) {
     TALLY_TRY_VOID(with_room(opening, [&] {
@@ -269,7 +285,7 @@ Result<Shard> rebuild(const Opening& opening, const std::string& why) {
   auto opened = replay_all(opening, base, shard);
   if (!opened) {
     shard = Shard{};
-    TALLY_TRY_VOID(store::destroy_leveldb_index(opening.files, opening.paths.index));
+    TALLY_TRY_VOID(opening.index.destroy());
     TALLY_TRY(const bool condemned, opening.files.exists(opening.paths.condemned));
     if (condemned) TALLY_TRY_VOID(opening.files.remove(opening.paths.condemned));
     return std::move(opened).error();
@@ -301,14 +317,16 @@ void condemn_index(const Settings& settings, ShardId shard, store::FileSystem& f
 }
 
 Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSystem& files,
-                         const SpaceChanged& space_changed) {
+                         const ShardOptions& options) {
   const Paths paths(settings, shard);
+  LevelDbHome level_db(files, paths.index);
   auto room = std::make_unique<IndexRoom>(files, paths.index_room, index_room_bytes(settings));
   Opening opening{.settings = settings,
                   .shard = shard,
                   .files = files,
-                  .space_changed = space_changed,
+                  .options = options,
                   .paths = paths,
+                  .index = options.index != nullptr ? *options.index : level_db,
                   .room = *room};
   TALLY_TRY_VOID(files.make_directories(paths.log));
   TALLY_TRY(auto lock, files.lock(settings.data_dir + "/lock"));

@@ -34,10 +34,25 @@ std::string_view what_is_lost(const store::Volume& volume);
 /// To be called before the process ends for an error of the index: the next open_shard() rebuilds it.
 void condemn_index(const Settings& settings, ShardId shard, store::FileSystem& files);
 
-using SpaceChanged = std::function<void(store::Space)>;
+/// Where the index of a shard is kept. Errors: see store/index_store.h.
+class IndexHome {
+ public:
+  virtual ~IndexHome() = default;
+  /// Whether something was made there.
+  virtual Result<bool> exists() = 0;
+  virtual Result<std::unique_ptr<store::IndexStore>> open() = 0;
+  virtual Result<void> destroy() = 0;
+};
 
-/// `space_changed`: see store::LogOptions.
+/// What a process of its own has no need to say.
+struct ShardOptions {
+  std::function<void(store::Space)> space_changed{};  ///< see store::LogOptions
+  IndexHome* index = nullptr;                         ///< null: LevelDB in DIR/<shard>/index
+  LogId new_log_id{};                                 ///< zero: a random one
+  bool prepare_ahead = true;                          ///< see store::LogOptions
+};
+
 Result<Shard> open_shard(const Settings& settings, ShardId shard, store::FileSystem& files,
-                         const SpaceChanged& space_changed = {});
+                         const ShardOptions& options = {});
 
 }  // namespace tally::broker
