@@ -66,6 +66,11 @@ TEST_CASE("R10: a check counts that nobody received") {
                  shown(TransactionState::kParked, 1)}) == "R10@5");
 }
 
+TEST_CASE("an operator has it checked, or parks it, whenever he likes") {
+  CHECK(checked({Managed{"x"}, check("x", 71, 1, 1), CheckReceived{71}, check("x", 72, 2, 200),
+                 shown(TransactionState::kParked, 1)}) == "");
+}
+
 TEST_CASE("a receipt may be lost on its way") {
   CHECK(checked({check("x", 71, 1, 2000), CheckReceived{71}, check("x", 72, 1, 2200)}) == "");
 }

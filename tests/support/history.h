@@ -110,6 +110,11 @@ struct LocalOutcome {
   Truth truth{};
 };
 
+/// An operator is about to park or resume a transaction, or to have it checked: from here on the broker need not keep to the
+/// times and counts of its own checks.
+struct Managed {
+  std::string transaction{};
+};
 /// The broker asks. From outside the broker: the moment the client reads the question.
 struct CheckAsked {
   std::string transaction{};
@@ -226,10 +231,10 @@ struct Drained {};
 
 using EventBody =
     std::variant<SendInvoked, PrepareInvoked, EndInvoked, SettleInvoked, OtherInvoked, SendOk,
-                 PrepareOk, EndOk, SettleOk, OtherOk, Failed, Unanswered, LocalOutcome, CheckAsked,
-                 CheckReceived, Subscribed, Delivered, DeadLettered, Published, Trimmed, LostCount,
-                 Forgotten, TransactionSeen, CounterSeen, DigestSeen, Disconnected, Restarted,
-                 Faulted, Healed, Resumed, Drained>;
+                 PrepareOk, EndOk, SettleOk, OtherOk, Failed, Unanswered, LocalOutcome, Managed,
+                 CheckAsked, CheckReceived, Subscribed, Delivered, DeadLettered, Published, Trimmed,
+                 LostCount, Forgotten, TransactionSeen, CounterSeen, DigestSeen, Disconnected,
+                 Restarted, Faulted, Healed, Resumed, Drained>;
 
 struct Event {
   std::int64_t at_ms = 0;  ///< of one monotonic clock for all processes, or the simulation's

@@ -83,6 +83,7 @@ struct HistoryChecker::State {
   void on(const Failed& answer);
   void on(const Unanswered& answer);
   void on(const LocalOutcome& outcome) { transactions.local(number, outcome); }
+  void on(const Managed& managed) { checks.managed(managed.transaction); }
   void on(const CheckAsked& check) { checks.asked(number, event->process, check); }
   void on(const CheckReceived& check) { checks.received(number, check.challenge); }
   void on(const Subscribed& s) { groups.subscribed(number, s.group, s.topic); }

@@ -43,7 +43,7 @@ void Checks::asked(EventNumber event, const std::string& process, const CheckAsk
 
 void Checks::judge_first(EventNumber event, TransactionIndex transaction) {
   const OfTransaction& of = all_[transaction];
-  if (of.first_asked_ms == 0 || of.first_check_at_ms == 0) return;
+  if (of.managed || of.first_asked_ms == 0 || of.first_check_at_ms == 0) return;
   if (of.first_asked_ms >= of.first_check_at_ms) return;
   findings_.add(
       Rule::kCheck,
@@ -80,7 +80,7 @@ void Checks::judge_count(EventNumber event, TransactionIndex transaction, const 
     return;
   }
   const bool counted = of.received > 0 && check.attempt == of.received + 1;
-  if (!counted || of.received_ms == 0 || check.broker_time_ms == 0) return;
+  if (!counted || of.managed || of.received_ms == 0 || check.broker_time_ms == 0) return;
   const std::int64_t due_ms = of.received_ms + least_delay_ms(of);
   if (check.broker_time_ms >= due_ms) return;
   findings_.add(
@@ -151,7 +151,8 @@ void Checks::seen(EventNumber event, const TransactionSeen& seen) {
                   sentence("transaction ", seen.transaction, " is said to have been checked ",
                            seen.checks, " times, but ", of.received, " checks were received"),
                   {of.received_event, event});
-  } else if (seen.state == TransactionState::kParked && of.received < limits_.check_budget) {
+  } else if (seen.state == TransactionState::kParked && !of.managed &&
+             of.received < limits_.check_budget) {
     findings_.add(Rule::kCheck,
                   sentence("transaction ", seen.transaction, " is parked after ", of.received,
                            " received checks of ", limits_.check_budget),
@@ -161,8 +162,8 @@ void Checks::seen(EventNumber event, const TransactionSeen& seen) {
 
 bool Checks::may_be_parked(TransactionIndex transaction) const {
   const auto found = all_.find(transaction);
-  const std::uint32_t received = found == all_.end() ? 0 : found->second.received;
-  return received >= limits_.check_budget;
+  if (found == all_.end()) return limits_.check_budget == 0;
+  return found->second.managed || found->second.received >= limits_.check_budget;
 }
 
 void Checks::disconnected(EventNumber event, const std::string& process) {

@@ -14,6 +14,9 @@ class Checks {
       : findings_(findings), names_(names), transactions_(transactions), limits_(limits) {}
 
   void prepared(EventNumber event, TransactionIndex transaction, const PrepareOk& answer);
+  void managed(const std::string& transaction) {
+    all_[transactions_.index(transaction)].managed = true;
+  }
   void asked(EventNumber event, const std::string& process, const CheckAsked& check);
   void received(EventNumber event, std::uint64_t challenge);
   /// The answer to a check was invoked. True when a newer check was asked before: then it must not be accepted.
@@ -38,6 +41,7 @@ class Checks {
     std::int64_t asked_ms = 0;
     EventNumber asked = 0;
     bool over = true;
+    bool managed = false;
 
     std::uint32_t received = 0;
     EventNumber received_event = 0;

@@ -50,6 +50,7 @@ TALLY_EVENT(Failed, "failed", visit("call", e.call); visit("code", e.code);
 TALLY_EVENT(Unanswered, "unanswered", visit("call", e.call);)
 TALLY_EVENT(LocalOutcome, "local_outcome", visit("transaction", e.transaction);
             visit("truth", e.truth);)
+TALLY_EVENT(Managed, "managed", visit("transaction", e.transaction);)
 TALLY_EVENT(CheckAsked, "check_asked", visit("transaction", e.transaction);
             visit("challenge", e.challenge); visit("attempt", e.attempt);
             visit("broker_time_ms", e.broker_time_ms);)

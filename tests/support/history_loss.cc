@@ -84,6 +84,8 @@ bool Loss::demanded(const TestMessage& message) const {
   if (message.transaction == kNobody) return true;
   const TestTransaction& transaction = transactions_[message.transaction];
   if (transaction.is_decided()) return transaction.committed();
+  // Somebody may have rolled it back, and the broker need not know any more.
+  if (transaction.rollbacks > 0 && transactions_.may_be_forgotten(transaction)) return false;
   if (transaction.truth != Truth::kCommitted || open_.contains(message.transaction)) return false;
   return transaction.seen != TransactionState::kParked || ending_.resumed != 0;
 }

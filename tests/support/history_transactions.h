@@ -93,12 +93,15 @@ class Transactions {
   bool may_exist(const TestTransaction& transaction);
   Publication publication(const TestMessage& message) const;
 
+  /// It was decided before decisions that need not be known any more.
+  bool may_be_forgotten(const TestTransaction& transaction) const;
+
  private:
   void decide(EventNumber event, TransactionIndex transaction, const Winner& winner);
   void still_open(EventNumber event, EventNumber asked, TransactionIndex transaction,
                   TransactionState state);
   void count_messages(EventNumber event, const EndAsked& asked);
-  bool may_be_forgotten(const TestTransaction& transaction) const;
+
   void judge_delivery(EventNumber event, TransactionIndex transaction);
 
   Findings& findings_;
