@@ -46,6 +46,7 @@ class LongForm:
 LONG_FORMS = [
     LongForm("S2 crash states", 4, 1_000_000, "TALLY_STATES={} test_states 'no power cut*'"),
     LongForm("S10 damaged files", 1, 200_000, "TALLY_CORRUPTIONS={} test_states 'no damage*'"),
+    LongForm("S3 simulation", 4, 5_000, "simulate --seeds {}"),
     LongForm("S9 full disks", 2, 3, "tests/faults/test_disk_full.py --cycles {}"),
     LongForm("S7 failing syncs", 1, 3, "tests/faults/test_failing_sync.py --cycles {}"),
     LongForm("S5 power cuts", 4, 60, "cut_power --cuts {}"),

@@ -1,0 +1,279 @@
+#include "tests/simulation/sdk_producer.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "protocol/base/limits.h"
+#include "protocol/base/seeded_bug.h"
+
+namespace tally::simulation {
+namespace {
+
+constexpr std::int64_t kDayMs = 24 * 3'600'000;
+constexpr std::int64_t kRegisterTimeoutMs = 10'000;
+constexpr std::int64_t kShowTimeoutMs = 1'000;
+constexpr std::int64_t kMarginMs = 2'000;
+
+template <typename T>
+Result<T> unwrap(Result<net::Answer>&& answer) {
+  if (!answer) return std::move(answer).error();
+  if (T* response = std::get_if<T>(&answer->response)) return std::move(*response);
+  return Error(ErrorCode::kInternal, "the answer is of another kind than the request");
+}
+
+}  // namespace
+
+SdkProducer::SdkProducer(World& world, const Options& options, const Surroundings& surroundings,
+                         Identity identity)
+    : Process(world, identity.name),
+      options_(options),
+      around_(surroundings),
+      identity_(std::move(identity)),
+      random_(world.random().fork()),
+      faults_(options.producer) {}
+
+void SdkProducer::switch_on() {
+  wall_.offset_ms = random_.between(-1'000, 1'000);
+  start();
+  misfortunes();
+}
+
+void SdkProducer::heal() {
+  faults_ = {};
+  works_ = false;
+  go_on();
+}
+
+void SdkProducer::start() {
+  begin_life();
+  ++lives_;
+  keys_ = 0;
+  timer_ms_ = ProducerCore::kNever;
+  core_ = std::make_shared<ProducerCore>(ProducerCoreOptions{.group = identity_.group});
+  core_->attach(identity_.database != nullptr ? identity_.database->store() : StoreId{});
+  net::Client::Callbacks callbacks;
+  callbacks.on_connected = [this](const HelloResponse& hello) {
+    core_->connected(boot_ms(), hello);
+    pump();
+  };
+  callbacks.on_check = [this](CheckRequest&& check) {
+    around_.watch.check_asked(check.transaction);
+    core_->check_asked(check);
+    pump();
+  };
+  link_ = std::make_shared<ClientLink>(
+      *this, name() + "." + std::to_string(lives_),
+      ClientLink::Surroundings{around_.network, around_.broker, around_.observer},
+      std::move(callbacks), identity_.group);
+  link_->start();
+  work_now_and_then();
+  if (identity_.database != nullptr) clean_up_now_and_then();
+}
+
+// --- misfortunes ---
+
+bool SdkProducer::fate(Step step) {
+  if (!random_.chance(faults_.death[static_cast<std::size_t>(step)])) return false;
+  die("at step " + std::to_string(static_cast<int>(step)));
+  return true;
+}
+
+void SdkProducer::die(std::string_view why) {
+  world().trace(name(), "dies ", why);
+  for (const auto& [key, call] : calls_) {
+    around_.watch.producer_died(call.id, call.at);
+    if (call.local == 0) continue;
+    // The database notices by and by.
+    world().after(
+        random_.between(1, 50) * kMs,
+        [database = identity_.database, local = call.local] { database->roll_back(local); });
+  }
+  link_->end(!random_.one_in(4));
+  // This may be a callback of theirs.
+  world().after(0, [core = std::move(core_), link = std::move(link_)] {});
+  core_.reset();
+  link_.reset();
+  calls_.clear();
+  end_life();
+  world().after(random_.between(1, faults_.down_ms) * kMs, [this] { start(); });
+}
+
+void SdkProducer::misfortunes() {
+  constexpr std::int64_t kEveryMs = 100;
+  world().after(kEveryMs * kMs, [this] {
+    const auto now_and_then = [&](double per_s) {
+      return random_.chance(per_s * kEveryMs / 1'000);
+    };
+    if (now_and_then(faults_.clock_jump_per_s)) {
+      wall_.offset_ms += random_.between(-kDayMs, kDayMs);
+      if (identity_.database != nullptr && random_.one_in(2)) {
+        identity_.database->wall().offset_ms += random_.between(-kDayMs, kDayMs);
+      }
+      world().trace(name(), "the wall clock jumps");
+    }
+    if (alive() && !stopped() && now_and_then(faults_.stop_per_s)) stop_for_a_while();
+    misfortunes();
+  });
+}
+
+void SdkProducer::stop_for_a_while() {
+  world().trace(name(), "is stopped");
+  stop();
+  world().after(random_.between(100, faults_.stopped_ms) * kMs, [this] {
+    if (!stopped()) return;
+    world().trace(name(), "goes on");
+    for (const auto& [key, call] : calls_) around_.watch.went_on_with(call.id);
+    go_on();
+  });
+}
+
+// --- transactions ---
+
+void SdkProducer::work_now_and_then() {
+  after(random_.between(1, 2 * options_.between_transactions_ms) * kMs, [this] {
+    if (!works_) return;
+    if (random_.one_in(5)) send();
+    begin(identity_.database != nullptr && random_.chance(options_.id_of_caller));
+    if (alive()) work_now_and_then();
+  });
+}
+
+void SdkProducer::send() {
+  const Workload::Half message = around_.workload.message(name(), wall_.at(world()));
+  link_->ask(SendRequest{.topic = message.topic}, message.block, options_.call_timeout_ms,
+             [](Result<net::Answer>&&) {});
+}
+
+void SdkProducer::begin(bool id_of_caller) {
+  const TransactionKey key(++keys_);
+  BeginTransaction begin;
+  begin.id = id_of_caller ? around_.workload.shared_id(identity_.group)
+                          : around_.workload.fresh_id(identity_.group);
+  begin.id_of_caller = id_of_caller;
+  for (Workload::Half& half : Workload::halves(begin.id, wall_.at(world()))) {
+    begin.halves.push_back({std::move(half.topic), std::move(half.block)});
+  }
+  begin.timeout_ms = options_.call_timeout_ms;
+  if (identity_.database != nullptr) {
+    begin.store = identity_.database->store();
+    identity_.database->expect(begin.id);
+  } else {
+    identity_.listener->expect(begin.id);
+  }
+  world().trace(name(), "begins ", begin.id);
+  calls_[key] = {.id = begin.id, .id_of_caller = id_of_caller};
+  if (fate(Step::kBeforePrepare)) return;
+  core_->begin(boot_ms(), key, std::move(begin));
+  pump();
+}
+
+void SdkProducer::pump() {
+  const std::shared_ptr<ProducerCore> core = core_;
+  for (const ProducerAction& action : core->take_actions()) {
+    std::visit([this](const auto& one) { perform(one); }, action);
+    if (core_ != core) return;  // it died
+  }
+  arm_timer();
+}
+
+void SdkProducer::arm_timer() {
+  const std::int64_t next_ms = core_->next_tick_ms();
+  if (next_ms >= timer_ms_) return;
+  timer_ms_ = next_ms;
+  after((next_ms - boot_ms()) * kMs, [this] {
+    timer_ms_ = ProducerCore::kNever;
+    core_->tick(boot_ms());
+    pump();
+  });
+}
+
+template <typename Response, typename Then>
+void SdkProducer::ask(Request request, std::string_view block, std::int64_t timeout_ms, Then then) {
+  link_->ask(request, block, timeout_ms, [this, then](Result<net::Answer>&& answer) {
+    then(unwrap<Response>(std::move(answer)));
+    if (core_ != nullptr) pump();
+  });
+}
+
+void SdkProducer::perform(const action::AskPrepare& asked) {
+  ask<PrepareResponse>(asked.request, asked.block, asked.timeout_ms,
+                       [this, key = asked.key, message = asked.message](auto&& answer) {
+                         core_->prepare_answered(boot_ms(), key, message, answer);
+                       });
+}
+
+void SdkProducer::perform(const action::AskShow& asked) {
+  ask<ShowTransactionResponse>(
+      ShowTransactionRequest{asked.id}, {}, asked.timeout_ms,
+      [this, key = asked.key](auto&& answer) { core_->show_answered(boot_ms(), key, answer); });
+}
+
+void SdkProducer::perform(const action::AskEnd& asked) {
+  ask<EndResponse>(asked.request, {}, asked.timeout_ms, [this, key = asked.key](auto&& answer) {
+    core_->end_answered(boot_ms(), key, answer);
+  });
+  if (core_ != nullptr) fate(Step::kAfterEnd);
+}
+
+void SdkProducer::perform(const action::AskRegister& asked) {
+  ask<RegisterCheckerResponse>(asked.request, {}, kRegisterTimeoutMs, [this](auto&& answer) {
+    core_->register_answered(boot_ms(), answer);
+  });
+}
+
+void SdkProducer::perform(const action::AskAnswerCheck& asked) {
+  around_.watch.check_answered(asked.request.transaction, asked.request.decision);
+  ask<AnswerCheckResponse>(asked.request, {}, limits::kCheckAnswerMs, [](auto&&) {});
+}
+
+void SdkProducer::perform(const action::RunLocal& run) {
+  Call& call = calls_.at(run.key);
+  call.handle = run.handle;
+  call.deadline_ms = run.deadline_ms;
+  call.at = Step::kAfterHalf;
+  if (fate(Step::kAfterHalf)) return;
+  // The caller's thread wakes up, sooner or later.
+  const bool later = options_.leans_to(Race::kOldInstanceReturns) && random_.one_in(4);
+  after(later ? random_.between(0, 4'000) * kMs : random_.between(5, 500),
+        [this, key = run.key] { run_local(key); });
+}
+
+void SdkProducer::perform(const action::Refuse& refuse) {
+  const auto call = calls_.find(refuse.key);
+  if (call == calls_.end()) return;
+  if (!refuse.result) {
+    world().trace(name(), "gives up ", call->second.id, ": ", to_string(refuse.result.error()));
+    around_.watch.gave_up(call->second.id);
+  }
+  calls_.erase(call);
+}
+
+// --- barrier rows that nobody needs any more ---
+
+void SdkProducer::clean_up_now_and_then() {
+  after(500 * kMs, [this] {
+    std::vector<std::string> old;
+    for (const auto& [id, row] : identity_.database->rows()) {
+      const std::int64_t age_ms = world().now_ms() - row.written_ms;
+      const bool early = TALLY_SEEDED_BUG("barrier_row_removed_too_early");
+      const std::int64_t least_ms = options_.core.transaction_lifetime_ms + kMarginMs;
+      if (early || age_ms > least_ms) old.push_back(id);
+    }
+    for (const std::string& id : old) ask_whether_final(id);
+    clean_up_now_and_then();
+  });
+}
+
+void SdkProducer::ask_whether_final(const std::string& id) {
+  link_->ask(ShowTransactionRequest{id}, {}, kShowTimeoutMs, [this, id](auto&& answer) {
+    if (!answer) return;
+    const auto* shown = std::get_if<ShowTransactionResponse>(&answer->response);
+    const TransactionState state = shown->transaction.state;
+    const bool open = state == TransactionState::kPending || state == TransactionState::kParked;
+    if (!open) identity_.database->forget(id);
+  });
+}
+
+void SdkProducer::perform(const action::Log& line) { world().trace(name(), "logs: ", line.text); }
+
+}  // namespace tally::simulation
