@@ -259,6 +259,7 @@ void ProducerCore::set_due(Transaction& transaction, std::int64_t due_ms) {
 }
 
 void ProducerCore::tick(std::int64_t now_ms) {
+  if (auto list = cleaning_.tick(now_ms)) act(*std::move(list));
   if (register_due_ms_ <= now_ms) {
     register_due_ms_ = kNever;
     ask_register();
@@ -276,7 +277,8 @@ void ProducerCore::tick(std::int64_t now_ms) {
 }
 
 std::int64_t ProducerCore::next_tick_ms() const {
-  return std::min(register_due_ms_, due_.empty() ? kNever : due_.begin()->first);
+  return std::min(
+      {register_due_ms_, cleaning_.next_tick_ms(), due_.empty() ? kNever : due_.begin()->first});
 }
 
 ProducerCore::Transaction* ProducerCore::find(TransactionKey key, State state) {

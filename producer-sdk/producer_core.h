@@ -28,6 +28,7 @@
 #include <variant>
 #include <vector>
 
+#include "producer-sdk/barrier_cleaning.h"
 #include "protocol/base/requests.h"
 
 namespace tally {
@@ -117,7 +118,8 @@ struct Log {
 using ProducerAction =
     std::variant<action::AskPrepare, action::AskShow, action::AskEnd, action::AskRegister,
                  action::AskAnswerCheck, action::RunLocal, action::Refuse, action::CheckLocal,
-                 action::Settle, action::Log>;
+                 action::ListBarrier, action::AskFindFinal, action::ForgetRows, action::Settle,
+                 action::Log>;
 
 class ProducerCore {
  public:
@@ -144,6 +146,10 @@ class ProducerCore {
   /// The broker asks. Answered by AskAnswerCheck, now or after check_finished().
   void check_asked(const CheckRequest& check);
   void check_finished(std::int64_t now_ms, CheckTicket ticket, const CheckVerdict& verdict);
+
+  void barrier_listed(std::int64_t now_ms, Result<std::vector<BarrierRow>>&& rows);
+  void finality_answered(std::int64_t now_ms, const Result<FindFinalResponse>& answer);
+  void barrier_forgotten(std::int64_t now_ms, const Result<void>& done);
 
   /// False when this producer has no such transaction: the broker knows. Else Settle follows.
   bool wait(std::string_view id, WaiterKey waiter);
@@ -221,6 +227,7 @@ class ProducerCore {
   std::unordered_multimap<std::string, TransactionKey> by_id_{};
   std::multimap<std::int64_t, TransactionKey> due_{};
   std::unordered_map<CheckTicket, Check> checks_{};
+  BarrierCleaning cleaning_{};
   std::uint64_t last_ticket_ = 0;
   std::vector<ProducerAction> actions_{};
 };

@@ -14,6 +14,7 @@ constexpr std::int64_t kRegisterAgainMs = 1'000;
 void ProducerCore::attach(StoreId store) {
   if (attached(store)) return;
   stores_.push_back(store);
+  cleaning_.attach(store);
   if (connected_) ask_register();
 }
 
@@ -24,6 +25,7 @@ bool ProducerCore::attached(StoreId store) const {
 void ProducerCore::connected(std::int64_t now_ms, const HelloResponse& hello) {
   connected_ = true;
   broker_ahead_ms_ = hello.broker_time_ms - now_ms;
+  cleaning_.connected(now_ms, hello);
   if (!stores_.empty()) ask_register();
 }
 
@@ -117,6 +119,22 @@ void ProducerCore::resolved(std::int64_t now_ms, Transaction& transaction,
   end(transaction, verdict.decision);
 }
 
+void ProducerCore::barrier_listed(std::int64_t now_ms, Result<std::vector<BarrierRow>>&& rows) {
+  if (!rows) log(LogLevel::kInfo, "old barrier rows cannot be read: " + to_string(rows.error()));
+  if (auto ask = cleaning_.listed(now_ms, std::move(rows))) act(*std::move(ask));
+}
+
+void ProducerCore::finality_answered(std::int64_t now_ms, const Result<FindFinalResponse>& answer) {
+  if (auto forget = cleaning_.answered(now_ms, answer)) act(*std::move(forget));
+}
+
+void ProducerCore::barrier_forgotten(std::int64_t now_ms, const Result<void>& done) {
+  if (!done) {
+    log(LogLevel::kInfo, "old barrier rows cannot be removed: " + to_string(done.error()));
+  }
+  cleaning_.forgotten(now_ms, done);
+}
+
 bool ProducerCore::wait(std::string_view id, WaiterKey waiter) {
   const auto found = by_id_.find(std::string(id));
   if (found == by_id_.end()) return false;
@@ -139,6 +157,7 @@ void ProducerCore::close() {
   }
   checks_.clear();
   due_.clear();
+  cleaning_.close();
 }
 
 }  // namespace tally

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::uint32_t kCheckThreads = 2;
 constexpr std::int64_t kRegisterTimeoutMs = 10'000;
+constexpr std::int64_t kFindFinalTimeoutMs = 10'000;
 constexpr std::size_t kBlockBytesKept = 256u << 10;  // of a thread that sends
 
 /// The engine on whose network thread this code runs.
@@ -259,6 +260,43 @@ CheckVerdict Producer::Engine::check_local(const action::CheckLocal& check) {
   } catch (...) {
     return {Decision::kUnknown, "the listener threw"};
   }
+}
+
+template <typename Ask, typename Member>
+void Producer::Engine::ask_database(StoreId store, Ask ask, Member member) {
+  checks_.push([weak = weak_from_this(), database = adapter(store), ask = std::move(ask), member] {
+    auto said = ask(*database);
+    if (const auto engine = weak.lock()) {
+      Engine* self = engine.get();
+      engine->submit([self, member, said = std::move(said)]() mutable {
+        (self->core_.*member)(now_ms(), std::move(said));
+        self->pump();
+      });
+    }
+  });
+}
+
+void Producer::Engine::perform(action::ListBarrier&& list) {
+  ask_database(
+      list.store,
+      [query = std::move(list.query)](DatabaseAdapter& database) {
+        return database.barrier_rows(query);
+      },
+      &ProducerCore::barrier_listed);
+}
+
+void Producer::Engine::perform(action::AskFindFinal&& ask) {
+  ask_for_core<FindFinalResponse>(std::move(ask.request), {}, kFindFinalTimeoutMs,
+                                  &ProducerCore::finality_answered);
+}
+
+void Producer::Engine::perform(action::ForgetRows&& forget) {
+  ask_database(
+      forget.store,
+      [forget](DatabaseAdapter& database) {
+        return database.forget(forget.transactions, forget.before_ms);
+      },
+      &ProducerCore::barrier_forgotten);
 }
 
 void Producer::Engine::perform(action::Settle&& settle) {

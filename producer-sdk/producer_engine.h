@@ -63,6 +63,10 @@ class Producer::Engine : public std::enable_shared_from_this<Producer::Engine> {
   void ask_for_core(Request&& request, std::string_view block, std::int64_t timeout_ms,
                     Member member, Args... args);
 
+  /// Asks an attached database on a check thread; what it says goes to `member` of the core with the time.
+  template <typename Ask, typename Member>
+  void ask_database(StoreId store, Ask ask, Member member);
+
   // --- network thread ---
   void pump();
   void arm_timer();
@@ -74,6 +78,9 @@ class Producer::Engine : public std::enable_shared_from_this<Producer::Engine> {
   void perform(action::RunLocal&& run);
   void perform(action::Refuse&& refuse);
   void perform(action::CheckLocal&& check);
+  void perform(action::ListBarrier&& list);
+  void perform(action::AskFindFinal&& ask);
+  void perform(action::ForgetRows&& forget);
   void perform(action::Settle&& settle);
   void perform(action::Log&& log);
 

@@ -31,6 +31,7 @@ class TransactionDesk {
   void admit_manage(const Waiter& waiter, const ManageTransactionRequest& request);
   void admit_show(const Waiter& waiter, const ShowTransactionRequest& request);
   void admit_list(const Waiter& waiter, ListTransactionsRequest&& request);
+  void admit_find_final(const Waiter& waiter, const FindFinalRequest& request);
   /// Admits what waited for an END that is applied by now. To be called at the end of each batch.
   void flush();
 
@@ -82,7 +83,9 @@ class TransactionDesk {
                        std::string_view reason, std::int64_t time_ms);
   void finish_managed(const Applying& applying, Transaction& transaction, TxAnswer answer);
   void answer_managed(const Waiter& waiter, Transaction& transaction, std::uint32_t checkers);
-  /// Finds it in memory, else in the index. NOT_FOUND_OR_EXPIRED when it is nowhere.
+  /// Finds it in memory, else in the index; null when it is nowhere.
+  void find_known(const std::string& id, std::function<void(const Transaction*)> then);
+  /// The same. NOT_FOUND_OR_EXPIRED when it is nowhere.
   void with_known(const Waiter& waiter, const std::string& id,
                   std::function<void(const Transaction&)> then);
 

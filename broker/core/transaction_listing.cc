@@ -59,13 +59,13 @@ TransactionInfo TransactionDesk::info(const Transaction& transaction) const {
   return info;
 }
 
-void TransactionDesk::with_known(const Waiter& waiter, const std::string& id,
-                                 std::function<void(const Transaction&)> then) {
+void TransactionDesk::find_known(const std::string& id,
+                                 std::function<void(const Transaction*)> then) {
   const Transaction* resident = transactions_.find(id);
-  if (resident != nullptr && resident->state != TxState::kNone) return then(*resident);
+  if (resident != nullptr && resident->state != TxState::kNone) return then(resident);
   context_.loads.get(
       keys::transaction(context_.shard, keys::Kind::kDecided, id),
-      [this, waiter, id, then = std::move(then)](StoredPairs&& found) {
+      [this, id, then = std::move(then)](StoredPairs&& found) {
         Transaction decoded;
         const Transaction* known = transactions_.find(id);
         if (known == nullptr || known->state == TxState::kNone) {
@@ -74,9 +74,16 @@ void TransactionDesk::with_known(const Waiter& waiter, const std::string& id,
           }
           known = &decoded;
         }
-        if (known->state != TxState::kNone) return then(*known);
-        context_.answer(waiter, error_for(nullptr, TxAnswer::kNotFound, id));
+        then(known->state != TxState::kNone ? known : nullptr);
       });
+}
+
+void TransactionDesk::with_known(const Waiter& waiter, const std::string& id,
+                                 std::function<void(const Transaction&)> then) {
+  find_known(id, [this, waiter, id, then = std::move(then)](const Transaction* known) {
+    if (known != nullptr) return then(*known);
+    context_.answer(waiter, error_for(nullptr, TxAnswer::kNotFound, id));
+  });
 }
 
 void TransactionDesk::admit_show(const Waiter& waiter, const ShowTransactionRequest& request) {

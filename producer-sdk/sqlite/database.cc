@@ -168,25 +168,29 @@ CheckVerdict Database::check(std::string_view transaction, const Handle& handle)
   return {Decision::kRollback, "no barrier row: tombstone written"};
 }
 
-Result<void> Database::forget(const std::vector<std::string>& transactions) {
+Result<void> Database::forget(const std::vector<std::string>& transactions,
+                              std::int64_t before_ms) {
   TALLY_TRY(State::Writer writer, state_->begin(WriteGate::Kind::kTransaction));
   for (const std::string& transaction : transactions) {
     TALLY_TRY_VOID(
-        writer->run("delete from tally_barrier where transaction_id = ?", Blob{transaction}));
+        writer->run("delete from tally_barrier where transaction_id = ? and written_at_ms < ?",
+                    Blob{transaction}, before_ms));
   }
   return writer.commit();
 }
 
-Result<std::vector<std::string>> Database::barrier_rows(std::int64_t before_ms,
-                                                        std::uint32_t limit) {
+Result<std::vector<BarrierRow>> Database::barrier_rows(const BarrierQuery& query) {
   TALLY_TRY(const State::Lease lease, state_->lease());
-  TALLY_TRY(const Rows rows, lease->run("select transaction_id from tally_barrier"
-                                        " where written_at_ms < ? order by written_at_ms limit ?",
-                                        before_ms, limit));
-  std::vector<std::string> ids;
-  ids.reserve(rows.size());
-  for (const Row& row : rows) ids.emplace_back(row.text(0));
-  return ids;
+  TALLY_TRY(const Rows found, lease->run("select transaction_id, written_at_ms from tally_barrier"
+                                         " where log_id = ? and written_at_ms < ?"
+                                         " and (written_at_ms, transaction_id) > (?, ?)"
+                                         " order by written_at_ms, transaction_id limit ?",
+                                         Blob{query.log.view()}, query.before_ms, query.after_ms,
+                                         Blob{query.after}, query.limit));
+  std::vector<BarrierRow> rows;
+  rows.reserve(found.size());
+  for (const Row& row : found) rows.push_back({std::string(row.text(0)), row.integer(1)});
+  return rows;
 }
 
 Result<bool> Database::run_once(std::string_view group, const MessageUid& message,

@@ -47,6 +47,9 @@ inline constexpr std::uint32_t kCheckBudget = 15;
 inline constexpr std::int64_t kTransactionLifetimeMs = 24 * 3'600'000LL;
 /// The most that one PREPARE may ask for, also as delay of its first check.
 inline constexpr std::int64_t kTransactionLifetimeMsMax = 30 * 24 * 3'600'000LL;
+/// Between databases' clocks, producers' and the broker's: so much longer than the lifetime a barrier row stays.
+inline constexpr std::int64_t kBarrierMarginMs = 600'000;
+inline constexpr std::uint32_t kFindFinalMax = 1'024;  // transactions of one FindFinal
 inline constexpr std::uint32_t kCheckBudgetMax = 1'000;
 inline constexpr std::uint32_t kProducerGroupsMax = 10'000;        // with settings of their own
 inline constexpr std::int64_t kAgeMsMax = 365 * 24 * 3'600'000LL;  // that one can ask for

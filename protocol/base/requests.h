@@ -287,6 +287,22 @@ struct ManageTransactionResponse {
   bool operator==(const ManageTransactionResponse&) const = default;
 };
 
+enum class Finality : std::uint8_t {
+  kOpen = 1,     ///< pending, parked, or decided too short a time ago
+  kFinal = 2,    ///< decided, and its lifetime and limits::kBarrierMarginMs have passed
+  kUnknown = 3,  ///< decided before known_since_ms, or never stored here
+};
+/// Of which transactions can a database forget its barrier row?
+struct FindFinalRequest {
+  std::vector<std::string> transactions{};  ///< at most limits::kFindFinalMax
+  bool operator==(const FindFinalRequest&) const = default;
+};
+struct FindFinalResponse {
+  std::vector<Finality> finality{};  ///< one per transaction
+  std::int64_t known_since_ms = 0;   ///< decisions before it are not known any more
+  bool operator==(const FindFinalResponse&) const = default;
+};
+
 // --- check-back ---
 /// "I can answer checks for transactions of `group` whose store is one of `stores` (zero:
 /// listener's)." Replaces what this session registered for the group before.

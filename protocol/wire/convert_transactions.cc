@@ -281,6 +281,36 @@ Result<void> from_wire(const pb::ManageTransactionResponse& from, ManageTransact
   return {};
 }
 
+void to_wire(const FindFinalRequest& from, pb::FindFinalRequest& to) {
+  for (const std::string& transaction : from.transactions) to.add_transactions(transaction);
+}
+
+Result<void> from_wire(const pb::FindFinalRequest& from, FindFinalRequest& to) {
+  TALLY_TRY_VOID(
+      check_range("number of transactions", from.transactions_size(), 1, limits::kFindFinalMax));
+  for (const std::string& transaction : from.transactions()) {
+    TALLY_TRY_VOID(check_transaction_id(transaction));
+  }
+  to.transactions.assign(from.transactions().begin(), from.transactions().end());
+  return {};
+}
+
+void to_wire(const FindFinalResponse& from, pb::FindFinalResponse& to) {
+  for (const Finality one : from.finality) to.add_finality(static_cast<std::uint32_t>(one));
+  to.set_known_since_ms(from.known_since_ms);
+}
+
+Result<void> from_wire(const pb::FindFinalResponse& from, FindFinalResponse& to) {
+  to.finality.reserve(static_cast<std::size_t>(from.finality_size()));
+  for (const std::uint32_t one : from.finality()) {
+    TALLY_TRY_VOID(check_range("finality", one, static_cast<std::uint32_t>(Finality::kOpen),
+                               static_cast<std::uint32_t>(Finality::kUnknown)));
+    to.finality.push_back(static_cast<Finality>(one));
+  }
+  to.known_since_ms = from.known_since_ms();
+  return {};
+}
+
 // --- check-back ---
 
 void to_wire(const RegisterCheckerRequest& from, pb::RegisterCheckerRequest& to) {

@@ -122,6 +122,8 @@ TEST_CASE("every connection learns which databases are answered for") {
   CHECK(desk.none<action::AskRegister>());
   desk.core.connected(desk.now, {});
   CHECK(desk.take<action::AskRegister>().request.stores == std::vector{orders_store()});
+  desk.core.tick(desk.now);
+  desk.take<action::ListBarrier>();  // under way until the end of this test
   desk.core.attach(StoreId{});
   CHECK(desk.take<action::AskRegister>().request.stores.size() == 2);
   desk.core.attach(StoreId{});

@@ -89,7 +89,22 @@ Response ServingBroker::answer_to(const Request& request) {
     if (info.state == TransactionState{}) info.state = TransactionState::kPending;
     return ShowTransactionResponse{info};
   }
+  if (const auto* find = std::get_if<FindFinalRequest>(&request)) {
+    FindFinalResponse response;
+    for (const std::string& id : find->transactions) {
+      const TransactionState state = transactions_[id].state;
+      const bool decided =
+          state == TransactionState::kCommitted || state == TransactionState::kRolledBack;
+      response.finality.push_back(decided ? Finality::kFinal : Finality::kOpen);
+    }
+    return response;
+  }
   return AnswerCheckResponse{{TransactionState::kPending, Decider::kNone, 0}};
+}
+
+void ServingBroker::set_state(const std::string& transaction, TransactionState state) {
+  const std::lock_guard lock(mutex_);
+  transactions_[transaction].state = state;
 }
 
 Handle ServingBroker::handle_of(const std::string& transaction) {

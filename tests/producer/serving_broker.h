@@ -54,6 +54,7 @@ class ServingBroker {
         std::count_if(requests_.begin(), requests_.end(),
                       [](const Request& request) { return std::holds_alternative<T>(request); }));
   }
+  void set_state(const std::string& transaction, TransactionState state);
   Handle handle_of(const std::string& transaction);
   /// Asks the client; wait_for<AnswerCheckRequest>() has its answer.
   void ask_check(CheckRequest check);

@@ -35,6 +35,16 @@ tally::Handle half(std::uint64_t lsn) {
   return handle;
 }
 
+tally::BarrierQuery before(std::int64_t before_ms) {
+  return {.log = half(1).log, .before_ms = before_ms, .limit = 10};
+}
+
+std::vector<std::string> ids(const std::vector<tally::BarrierRow>& rows) {
+  std::vector<std::string> found;
+  for (const auto& row : rows) found.push_back(row.transaction);
+  return found;
+}
+
 Database open_orders(const TemporaryFolder& folder, OpenOptions options = {}) {
   auto db = Database::open(folder.file("orders.db"), options).value();
   db.execute("create table if not exists orders (id integer primary key)").value();
@@ -185,7 +195,7 @@ TEST_CASE("a transaction id may be any bytes") {
   REQUIRE(db.run(id, half(1), kFar, insert_order).kind == LocalOutcome::Kind::kCommitted);
   CHECK(db.check(id, half(1)).decision == Decision::kCommit);
   CHECK(db.check(id.substr(0, 1), half(1)).decision == Decision::kRollback);
-  CHECK(db.barrier_rows(kFar, 10).value().size() == 2);
+  CHECK(db.barrier_rows(before(kFar)).value().size() == 2);
 }
 
 TEST_CASE("a commit that fails is resolved before it is answered") {
@@ -265,8 +275,34 @@ TEST_CASE("forgotten rows are gone, and only old ones are candidates") {
   auto db = open_orders(folder);
   REQUIRE(db.run("tx", half(1), kFar, insert_order).kind == LocalOutcome::Kind::kCommitted);
   const std::int64_t now = tally::system_clock().wall_ms();
-  CHECK(db.barrier_rows(now - 60'000, 10).value().empty());
-  CHECK(db.barrier_rows(now + 60'000, 10).value() == std::vector<std::string>{"tx"});
-  REQUIRE(db.forget({"tx", "unknown"}).has_value());
-  CHECK(db.barrier_rows(now + 60'000, 10).value().empty());
+  CHECK(db.barrier_rows(before(now - 60'000)).value().empty());
+  CHECK(ids(db.barrier_rows(before(now + 60'000)).value()) == std::vector<std::string>{"tx"});
+  REQUIRE(db.forget({"tx"}, now - 60'000).has_value());
+  CHECK(db.barrier_rows(before(kFar)).value().size() == 1);
+  REQUIRE(db.forget({"tx", "unknown"}, now + 60'000).has_value());
+  CHECK(db.barrier_rows(before(kFar)).value().empty());
+}
+
+TEST_CASE("barrier rows come in pages by time and id, those of one log alone") {
+  const TemporaryFolder folder;
+  auto db = open_orders(folder);
+  tally::Handle elsewhere = half(9);
+  elsewhere.log.bytes[0] = 8;
+  for (const char* id : {"c", "a", "d", "b"}) {
+    REQUIRE(db.check(id, half(1)).decision == Decision::kRollback);
+  }
+  REQUIRE(db.check("other log's", elsewhere).decision == Decision::kRollback);
+  db.execute("update tally_barrier set written_at_ms = 1000").value();
+  db.execute("update tally_barrier set written_at_ms = 500 where transaction_id = ?",
+             tally::sqlite::Blob{"d"})
+      .value();
+  tally::BarrierQuery query = before(1'001);
+  query.limit = 2;
+  const auto first = db.barrier_rows(query).value();
+  CHECK(first == std::vector<tally::BarrierRow>{{"d", 500}, {"a", 1'000}});
+  query.after_ms = first.back().written_at_ms;
+  query.after = first.back().transaction;
+  CHECK(ids(db.barrier_rows(query).value()) == std::vector<std::string>{"b", "c"});
+  query.before_ms = 1'000;
+  CHECK(db.barrier_rows(query).value().empty());
 }

@@ -178,6 +178,19 @@ TEST_CASE("receive is bounded in messages, bytes, wait and lease") {
   CHECK(error_with(&ReceiveRequest::lease_ms, 0) == ErrorCode::kOk);
 }
 
+TEST_CASE("a question for final transactions is bounded in their number, and each id is checked") {
+  auto with = [](std::size_t count, const std::string& id) {
+    return error_of<FindFinalRequest>(
+        [&](FindFinalRequest& request) { request.transactions.assign(count, id); });
+  };
+  CHECK(with(0, "x") == ErrorCode::kOutOfRange);
+  CHECK(with(1, "x") == ErrorCode::kOk);
+  CHECK(with(limits::kFindFinalMax, "x") == ErrorCode::kOk);
+  CHECK(with(limits::kFindFinalMax + 1, "x") == ErrorCode::kOutOfRange);
+  CHECK(with(1, "") == ErrorCode::kInvalidArgument);
+  CHECK(with(1, std::string(limits::kFieldBytesMax + 1, 'x')) == ErrorCode::kFieldTooLong);
+}
+
 TEST_CASE("settle and extend are bounded in items, delay and lease") {
   check_count(&SettleRequest::items, 1, limits::kSettleItemsMax);
   check_count(&ExtendLeaseRequest::items, 1, limits::kSettleItemsMax);

@@ -199,6 +199,15 @@ inline ManageTransactionResponse sample() {
   return {TransactionState::kPending, 1'700'000'002'000, 3};
 }
 
+template <>
+inline FindFinalRequest sample() {
+  return {{sample_transaction_id(), "order-42"}};
+}
+template <>
+inline FindFinalResponse sample() {
+  return {{Finality::kOpen, Finality::kFinal, Finality::kUnknown}, 1'700'000'000'456};
+}
+
 // --- check-back ---
 template <>
 inline RegisterCheckerRequest sample() {

@@ -148,9 +148,9 @@ class Database : public DatabaseAdapter {
   LocalOutcome run(std::string_view transaction, const Handle& handle, std::int64_t deadline_ms,
                    const LocalWork& work) override;
   CheckVerdict check(std::string_view transaction, const Handle& handle) override;
-  Result<void> forget(const std::vector<std::string>& transactions) override;
-  Result<std::vector<std::string>> barrier_rows(std::int64_t before_ms,
-                                                std::uint32_t limit) override;
+  Result<void> forget(const std::vector<std::string>& transactions,
+                      std::int64_t before_ms) override;
+  Result<std::vector<BarrierRow>> barrier_rows(const BarrierQuery& query) override;
   Result<bool> run_once(std::string_view group, const MessageUid& message,
                         const LocalWork& work) override;
 

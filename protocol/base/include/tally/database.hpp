@@ -49,6 +49,20 @@ struct CheckVerdict {
       reason{};  ///< for people: "row found", "tombstone written", "row locked: still running"
 };
 
+/// Which barrier rows are asked for: those of one log, written before a time, oldest first.
+struct BarrierQuery {
+  LogId log{};                 ///< of their handles
+  std::int64_t before_ms = 0;  ///< Unix epoch, by the database's clock
+  std::int64_t after_ms = 0;   ///< page: only rows behind this time and id
+  std::string after{};
+  std::uint32_t limit = 1;
+};
+struct BarrierRow {
+  std::string transaction{};
+  std::int64_t written_at_ms = 0;
+  bool operator==(const BarrierRow&) const = default;
+};
+
 /// One database. Thread-safe; each call uses a connection of its own for its duration.
 class DatabaseAdapter {
  public:
@@ -68,12 +82,12 @@ class DatabaseAdapter {
   /// Answers a check: inserts the tombstone (transaction id, handle, 'R') or reads the letter that
   /// is there.
   virtual CheckVerdict check(std::string_view transaction, const Handle& handle) = 0;
-  /// Removes barrier rows of transactions that the broker confirmed final.
-  virtual Result<void> forget(const std::vector<std::string>& transactions) = 0;
-  /// Ids of up to `limit` barrier rows written before `before_ms` (Unix epoch): candidates for
-  /// forget().
-  virtual Result<std::vector<std::string>> barrier_rows(std::int64_t before_ms,
-                                                        std::uint32_t limit) = 0;
+  /// Removes the barrier rows of these transactions that were written before `before_ms`: a newer
+  /// one belongs to a later transaction of the same id.
+  virtual Result<void> forget(const std::vector<std::string>& transactions,
+                              std::int64_t before_ms) = 0;
+  /// By time, then id: candidates for forget().
+  virtual Result<std::vector<BarrierRow>> barrier_rows(const BarrierQuery& query) = 0;
 
   /// Runs `work` in one transaction together with the inbox row (group, message uid), unless that
   /// row is there already. Value: true when the work ran and committed, false when the message was
