@@ -194,11 +194,14 @@ TEST_CASE(
 TEST_CASE("race 13: the clock jumps by a day, either way") {
   Scene s({.check_budget = 2});
   s.broker.prepared(s.producer, s.half).value();
-  s.broker.jump_wall(GENERATE(kDayMs, -kDayMs));
+  s.broker.jump_wall(GENERATE(1, -1) * kDayMs);
   REQUIRE_FALSE(s.next_check(8'000));
   const bool restarted = GENERATE(false, true);
   if (restarted) s.restart(Start::kCheckpoint);
-  REQUIRE(s.next_check(3'000)->request.attempt == 1);
+  // Slewing takes a tenth; and what passed since the newest entry is not known after a restart.
+  const auto check = s.next_check(5'000 + (restarted ? 8'000 : 0));
+  REQUIRE(check);
+  REQUIRE(check->request.attempt == 1);
   REQUIRE(s.show().state == TransactionState::kPending);
 }
 
