@@ -180,7 +180,7 @@ void SdkProducer::arm_timer() {
   const std::int64_t next_ms = core_->next_tick_ms();
   if (next_ms >= timer_ms_) return;
   timer_ms_ = next_ms;
-  after((next_ms - boot_ms()) * kMs, [this] {
+  after(std::max<std::int64_t>(next_ms - boot_ms(), 0) * kMs, [this] {
     timer_ms_ = ProducerCore::kNever;
     core_->tick(boot_ms());
     pump();

@@ -81,6 +81,10 @@ class SdkProducer final : public Process {
   void perform(const action::RunLocal& run);
   void perform(const action::Refuse& refuse);
   void perform(const action::CheckLocal& check);
+  // The margin of barrier rows is longer than a run: clean_up_now_and_then() stands for their removal.
+  void perform(const action::ListBarrier&) {}
+  void perform(const action::AskFindFinal&) {}
+  void perform(const action::ForgetRows&) {}
   void perform(const action::Settle&) {}
   void perform(const action::Log& log);
   template <typename Response, typename Then>
