@@ -1,5 +1,8 @@
 #include "tests/simulation/database.h"
 
+#include <algorithm>
+#include <tuple>
+
 #include "protocol/base/check.h"
 #include "protocol/base/seeded_bug.h"
 
@@ -50,7 +53,7 @@ std::optional<Database::Begun> Database::begin(const std::string& transaction, c
     return Begun{.refused = rolled_back(ErrorCode::kDeadlineExceeded, "the lifetime is over")};
   }
   const Local local = ++newest_;
-  open_[local] = {transaction, {handle, 'C', world_.now_ms()}};
+  open_[local] = {transaction, {handle, 'C', wall_.at(world_)}};
   locks_[transaction] = local;
   return Begun{.local = local};
 }
@@ -76,13 +79,32 @@ std::optional<CheckVerdict> Database::check(const std::string& transaction, cons
   if (TALLY_SEEDED_BUG("rollback_for_a_row_not_visible_yet"))
     return CheckVerdict{Decision::kRollback, {}};
   if (locks_.contains(transaction)) return std::nullopt;
-  rows_[transaction] = {handle, 'R', world_.now_ms()};
+  rows_[transaction] = {handle, 'R', wall_.at(world_)};
   return CheckVerdict{Decision::kRollback, "no barrier row: tombstone written"};
 }
 
 void Database::tell_truth() { tell_rolled_back(observer_, expected_, business_); }
 
-void Database::forget(const std::string& transaction) { rows_.erase(transaction); }
+std::vector<BarrierRow> Database::barrier_rows(const BarrierQuery& query) const {
+  std::vector<BarrierRow> found;
+  for (const auto& [id, row] : rows_) {
+    if (row.handle.log != query.log || row.written_ms >= query.before_ms) continue;
+    if (std::pair(row.written_ms, id) <= std::pair(query.after_ms, query.after)) continue;
+    found.push_back({id, row.written_ms});
+  }
+  std::sort(found.begin(), found.end(), [](const BarrierRow& a, const BarrierRow& b) {
+    return std::tie(a.written_at_ms, a.transaction) < std::tie(b.written_at_ms, b.transaction);
+  });
+  if (found.size() > query.limit) found.resize(query.limit);
+  return found;
+}
+
+void Database::forget(const std::vector<std::string>& transactions, std::int64_t before_ms) {
+  for (const std::string& id : transactions) {
+    const auto row = rows_.find(id);
+    if (row != rows_.end() && row->second.written_ms < before_ms) rows_.erase(row);
+  }
+}
 
 void ListenerState::commit(const std::string& transaction) {
   committed_.insert(transaction);

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <tally/database.hpp>
+#include <vector>
 
 #include "tests/simulation/observer.h"
 
@@ -42,14 +43,14 @@ class Database {
   void expect(const std::string& transaction) { expected_.insert(transaction); }
   /// The run is over: what is not committed never will be.
   void tell_truth();
-  /// Of rows that stand, with the time they were written by the world's clock.
+  std::vector<BarrierRow> barrier_rows(const BarrierQuery& query) const;
+  void forget(const std::vector<std::string>& transactions, std::int64_t before_ms);
+
   struct Row {
     Handle handle{};
     char letter{};
-    std::int64_t written_ms = 0;
+    std::int64_t written_ms = 0;  ///< by its own clock
   };
-  const std::map<std::string, Row>& rows() const { return rows_; }
-  void forget(const std::string& transaction);
 
  private:
   World& world_;

@@ -4,15 +4,13 @@
 #include <limits>
 
 #include "protocol/base/limits.h"
-#include "protocol/base/seeded_bug.h"
 
 namespace tally::simulation {
 namespace {
 
 constexpr std::int64_t kDayMs = 24 * 3'600'000;
 constexpr std::int64_t kRegisterTimeoutMs = 10'000;
-constexpr std::int64_t kShowTimeoutMs = 1'000;
-constexpr std::int64_t kMarginMs = 2'000;
+constexpr std::int64_t kFindFinalTimeoutMs = 10'000;
 
 template <typename T>
 Result<T> unwrap(Result<net::Answer>&& answer) {
@@ -67,7 +65,6 @@ void SdkProducer::start() {
       std::move(callbacks), identity_.group);
   link_->start();
   work_now_and_then();
-  if (identity_.database != nullptr) clean_up_now_and_then();
 }
 
 // --- misfortunes ---
@@ -250,27 +247,23 @@ void SdkProducer::perform(const action::Refuse& refuse) {
 
 // --- barrier rows that nobody needs any more ---
 
-void SdkProducer::clean_up_now_and_then() {
-  after(500 * kMs, [this] {
-    std::vector<std::string> old;
-    for (const auto& [id, row] : identity_.database->rows()) {
-      const std::int64_t age_ms = world().now_ms() - row.written_ms;
-      const bool early = TALLY_SEEDED_BUG("barrier_row_removed_too_early");
-      const std::int64_t least_ms = options_.core.transaction_lifetime_ms + kMarginMs;
-      if (early || age_ms > least_ms) old.push_back(id);
-    }
-    for (const std::string& id : old) ask_whether_final(id);
-    clean_up_now_and_then();
+void SdkProducer::perform(const action::ListBarrier& list) {
+  after(random_.between(100, 5'000), [this, query = list.query] {
+    core_->barrier_listed(boot_ms(), identity_.database->barrier_rows(query));
+    pump();
   });
 }
 
-void SdkProducer::ask_whether_final(const std::string& id) {
-  link_->ask(ShowTransactionRequest{id}, {}, kShowTimeoutMs, [this, id](auto&& answer) {
-    if (!answer) return;
-    const auto* shown = std::get_if<ShowTransactionResponse>(&answer->response);
-    const TransactionState state = shown->transaction.state;
-    const bool open = state == TransactionState::kPending || state == TransactionState::kParked;
-    if (!open) identity_.database->forget(id);
+void SdkProducer::perform(const action::AskFindFinal& asked) {
+  ask<FindFinalResponse>(asked.request, {}, kFindFinalTimeoutMs,
+                         [this](auto&& answer) { core_->finality_answered(boot_ms(), answer); });
+}
+
+void SdkProducer::perform(const action::ForgetRows& forget) {
+  after(random_.between(100, 5'000), [this, forget] {
+    identity_.database->forget(forget.transactions, forget.before_ms);
+    core_->barrier_forgotten(boot_ms(), Result<void>());
+    pump();
   });
 }
 

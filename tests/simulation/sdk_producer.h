@@ -68,8 +68,6 @@ class SdkProducer final : public Process {
   void work_now_and_then();
   void send();
   void begin(bool id_of_caller);
-  void clean_up_now_and_then();
-  void ask_whether_final(const std::string& id);
   void pump();
   void arm_timer();
 
@@ -81,10 +79,9 @@ class SdkProducer final : public Process {
   void perform(const action::RunLocal& run);
   void perform(const action::Refuse& refuse);
   void perform(const action::CheckLocal& check);
-  // The margin of barrier rows is longer than a run: clean_up_now_and_then() stands for their removal.
-  void perform(const action::ListBarrier&) {}
-  void perform(const action::AskFindFinal&) {}
-  void perform(const action::ForgetRows&) {}
+  void perform(const action::ListBarrier& list);
+  void perform(const action::AskFindFinal& asked);
+  void perform(const action::ForgetRows& forget);
   void perform(const action::Settle&) {}
   void perform(const action::Log& log);
   template <typename Response, typename Then>
