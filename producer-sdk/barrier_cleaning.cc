@@ -101,6 +101,9 @@ std::optional<action::ForgetRows> BarrierCleaning::answered(
 bool BarrierCleaning::is_removable(const BarrierRow& row, Finality finality,
                                    std::int64_t known_since_ms) const {
   if (TALLY_SEEDED_BUG("barrier_row_removed_too_early")) return true;
+  // The broker's clock says that the row is old, or it would not have been listed. So must the database's: one of them that
+  // was stepped removes nothing early.
+  if (row.age_ms < lifetime_ms_ + limits::kBarrierMarginMs) return false;
   const std::int64_t longest_over_ms = page_->listed_at_ms - limits::kTransactionLifetimeMsMax;
   switch (finality) {
     case Finality::kOpen:

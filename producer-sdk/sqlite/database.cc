@@ -181,15 +181,18 @@ Result<void> Database::forget(const std::vector<std::string>& transactions,
 
 Result<std::vector<BarrierRow>> Database::barrier_rows(const BarrierQuery& query) {
   TALLY_TRY(const State::Lease lease, state_->lease());
-  TALLY_TRY(const Rows found, lease->run("select transaction_id, written_at_ms from tally_barrier"
-                                         " where log_id = ? and written_at_ms < ?"
-                                         " and (written_at_ms, transaction_id) > (?, ?)"
-                                         " order by written_at_ms, transaction_id limit ?",
-                                         Blob{query.log.view()}, query.before_ms, query.after_ms,
-                                         Blob{query.after}, query.limit));
+  TALLY_TRY(const Rows found,
+            lease->run("select transaction_id, written_at_ms, " TALLY_SQLITE_NOW_MS
+                       " - written_at_ms from tally_barrier"
+                       " where log_id = ? and written_at_ms < ?"
+                       " and (written_at_ms, transaction_id) > (?, ?)"
+                       " order by written_at_ms, transaction_id limit ?",
+                       Blob{query.log.view()}, query.before_ms, query.after_ms, Blob{query.after},
+                       query.limit));
   std::vector<BarrierRow> rows;
   rows.reserve(found.size());
-  for (const Row& row : found) rows.push_back({std::string(row.text(0)), row.integer(1)});
+  for (const Row& row : found)
+    rows.push_back({std::string(row.text(0)), row.integer(1), row.integer(2)});
   return rows;
 }
 

@@ -195,6 +195,20 @@ TEST_CASE("a page of the longest ids is a request that a broker takes") {
   CHECK(codec.decode_request(*step.frame).has_value());
 }
 
+TEST_CASE("a row stays that only the broker's clock calls old") {
+  Scene s;
+  s.write("tx");
+  s.others = Finality::kFinal;
+  s.connect(kWrittenMs + kOldMs + 1);
+  s.desk.core.tick(s.desk.now);
+  auto rows = s.db.barrier_rows(s.desk.take<action::ListBarrier>().query).value();
+  REQUIRE(rows.size() == 1);
+  rows.front().age_ms = 1'000;
+  s.desk.core.barrier_listed(s.desk.now, std::move(rows));
+  s.desk.core.finality_answered(s.desk.now, s.say(s.desk.take<action::AskFindFinal>().request));
+  CHECK(s.desk.none<action::ForgetRows>());
+}
+
 TEST_CASE("rows of another broker's log stay") {
   Scene s;
   s.write("tx");

@@ -299,7 +299,9 @@ TEST_CASE("barrier rows come in pages by time and id, those of one log alone") {
   tally::BarrierQuery query = before(1'001);
   query.limit = 2;
   const auto first = db.barrier_rows(query).value();
-  CHECK(first == std::vector<tally::BarrierRow>{{"d", 500}, {"a", 1'000}});
+  CHECK(ids(first) == std::vector<std::string>{"d", "a"});
+  CHECK(first.front().written_at_ms == 500);
+  CHECK(first.front().age_ms > first.back().age_ms);
   query.after_ms = first.back().written_at_ms;
   query.after = first.back().transaction;
   CHECK(ids(db.barrier_rows(query).value()) == std::vector<std::string>{"b", "c"});

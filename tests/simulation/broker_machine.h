@@ -49,7 +49,9 @@ class BrokerMachine final : public Process, public Network::Listener {
   WallClock& wall() { return wall_; }
 
   /// Nothing is in flight.
-  bool idle() const { return core_ != nullptr && core_->idle() && !core_->has_entry(); }
+  bool idle() const {
+    return core_ != nullptr && core_->idle() && !core_->has_entry() && !checkpoint_running_;
+  }
   /// Notes the broker's counters in the history.
   void tell_counters();
   /// State restored from index and log, and state rebuilt without the index, are the same; so is, when it serves with nothing

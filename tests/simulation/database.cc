@@ -90,7 +90,7 @@ std::vector<BarrierRow> Database::barrier_rows(const BarrierQuery& query) const 
   for (const auto& [id, row] : rows_) {
     if (row.handle.log != query.log || row.written_ms >= query.before_ms) continue;
     if (std::pair(row.written_ms, id) <= std::pair(query.after_ms, query.after)) continue;
-    found.push_back({id, row.written_ms});
+    found.push_back({id, row.written_ms, wall_.at(world_) - row.written_ms});
   }
   std::sort(found.begin(), found.end(), [](const BarrierRow& a, const BarrierRow& b) {
     return std::tie(a.written_at_ms, a.transaction) < std::tie(b.written_at_ms, b.transaction);

@@ -52,6 +52,12 @@ void LogWatch::seen(const store::EntryHeader& entry, const store::RecordView& re
       const auto end = decoded.operator()<store::EndExtension>();
       const bool late = end.decision == Decision::kCommit && end.decider == Decider::kProducer;
       if (late && parked_.contains(end.transaction)) observer_.hit(Race::kCommitAfterPark);
+      if (end.decider != Decider::kBroker) break;
+      observer_.add("broker", test::TransactionSeen{.transaction = observer_.name_of(
+                                                        std::string(end.transaction), end.handle),
+                                                    .state = TransactionState::kRolledBack,
+                                                    .decided_by = Decider::kBroker,
+                                                    .decided_at_ms = entry.time_ms});
       break;
     }
     case RecordType::kSettle:

@@ -27,7 +27,9 @@ class SdkConsumer final : public Process {
   void switch_on();
   void heal() { faults_ = {}; }
   /// The run is over: requests that fly stay unanswered.
-  void end() { link_->end(true); }
+  void end() {
+    if (link_ != nullptr) link_->end(true);
+  }
 
  private:
   void start();

@@ -41,7 +41,9 @@ class SdkProducer final : public Process {
   /// No faults and no new transactions from here on; what was begun goes on.
   void heal();
   /// The run is over: requests that fly stay unanswered.
-  void end() { link_->end(true); }
+  void end() {
+    if (link_ != nullptr) link_->end(true);
+  }
 
   std::size_t open_transactions() const { return core_ ? core_->open_transactions() : 0; }
 

@@ -186,7 +186,8 @@ void Simulation::finish() {
   list_all();
   broker_.tell_counters();
   observer_.add("simulation", test::Drained{});
-  while (!observer_.failed() && !broker_.idle()) run_until(world_.now_ms() + 1);
+  for (int ms = 0; ms < kQuietMs && !broker_.idle(); ++ms) run_until(world_.now_ms() + 1);
+  if (!broker_.idle()) observer_.violate(test::Rule::kService, "the broker is never idle");
   if (!observer_.failed()) broker_.compare_states();
   for (const auto& producer : producers_) producer->end();
   for (const auto& consumer : consumers_) consumer->end();

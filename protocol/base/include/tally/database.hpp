@@ -60,7 +60,7 @@ struct BarrierQuery {
 struct BarrierRow {
   std::string transaction{};
   std::int64_t written_at_ms = 0;
-  bool operator==(const BarrierRow&) const = default;
+  std::int64_t age_ms = 0;  ///< by the database's own clock, now
 };
 
 /// One database. Thread-safe; each call uses a connection of its own for its duration.
