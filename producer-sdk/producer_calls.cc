@@ -1,7 +1,8 @@
-// The calls of a producer that wait: in_transaction() and wait().
+// What the threads of callers do: sends, in_transaction() and wait().
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 
 #include "producer-sdk/producer_engine.h"
 #include "protocol/base/clock.h"
@@ -13,6 +14,8 @@
 namespace tally {
 namespace {
 
+constexpr std::size_t kSendsMax = 65'536;
+constexpr std::size_t kSendBytesMax = 32u << 20;
 constexpr std::int64_t kAskAgainMsMin = 50;
 constexpr std::int64_t kAskAgainMsMax = 1'000;
 
@@ -25,6 +28,46 @@ Error inside_callback() {
 }
 
 }  // namespace
+
+void Producer::Engine::send(const Message& message, Sends::Callback callback) {
+  if (auto named = check_name("topic", message.topic); !named) {
+    return tell(callback, std::move(named).error());
+  }
+  std::string block;
+  if (auto made = append_message_block(message, system_clock().wall_ms(), block); !made) {
+    return tell(callback, std::move(made).error());
+  }
+  if (stopping_) return tell(callback, stopped());
+  const std::size_t bytes = block.size();
+  // Counted before it is handed over, so that stop() waits for it.
+  const bool too_many = ++sends_open_ > kSendsMax;
+  if ((send_bytes_ += bytes) > kSendBytesMax || too_many) {
+    end_send(bytes);
+    return tell(callback, Error(ErrorCode::kOverloaded, "too many sends are open"));
+  }
+  Sends::New fresh{message.topic, std::move(block), now_ms() + options_.timeout.count(),
+                   std::move(callback)};
+  if (hand_over([&](HandedOver& to) { to.sends.push_back(std::move(fresh)); })) return;
+  end_send(bytes);
+  tell(fresh.callback, stopped());
+}
+
+void Producer::Engine::end_send(std::size_t bytes) {
+  send_bytes_ -= bytes;
+  if (--sends_open_ > 0) return;
+  const std::lock_guard lock(mutex_);
+  if (stopping_) progress_.notify_all();
+}
+
+void Producer::Engine::tell(const Sends::Callback& callback, Result<SendReceipt>&& result) const {
+  try {
+    callback(std::move(result));
+  } catch (const std::exception& exception) {
+    log(LogLevel::kError, std::string("the callback of a send threw: ") + exception.what());
+  } catch (...) {
+    log(LogLevel::kError, "the callback of a send threw");
+  }
+}
 
 Result<BeginTransaction> Producer::Engine::make_begin(StoreId store,
                                                       const std::vector<Message>& messages,

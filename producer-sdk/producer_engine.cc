@@ -7,8 +7,6 @@
 
 #include "protocol/base/clock.h"
 #include "protocol/base/limits.h"
-#include "protocol/base/message_block.h"
-#include "protocol/base/names.h"
 #include "protocol/base/random.h"
 
 namespace tally {
@@ -17,7 +15,6 @@ namespace {
 constexpr std::uint32_t kCheckThreads = 2;
 constexpr std::int64_t kRegisterTimeoutMs = 10'000;
 constexpr std::int64_t kFindFinalTimeoutMs = 10'000;
-constexpr std::size_t kBlockBytesKept = 256u << 10;  // of a thread that sends
 
 /// The engine on whose network thread this code runs.
 thread_local const void* network_thread_of = nullptr;
@@ -36,7 +33,8 @@ Result<T> unwrap(Result<net::Answer>&& answer) {
 Producer::Engine::Engine(ProducerOptions options)
     : options_(std::move(options)),
       checks_(kCheckThreads),
-      core_({.group = options_.group, .transactions_max = options_.transactions_max}) {}
+      core_({.group = options_.group, .transactions_max = options_.transactions_max}),
+      sends_(std::max<std::uint64_t>(random_u64(), 1)) {}
 
 Result<void> Producer::Engine::start() {
   if (listener() != nullptr) core_.attach(StoreId{});
@@ -48,15 +46,17 @@ Result<void> Producer::Engine::start() {
   callbacks.on_connected = [this](const HelloResponse& hello) {
     network_thread_of = this;
     connected_ = true;
-    log_id_ = hello.log;
     log(LogLevel::kInfo, "connected to " + options_.broker);
     core_.connected(now_ms(), hello);
+    sends_.connected(hello.log);
     pump();
   };
   callbacks.on_disconnected = [this](const Error& error) {
     network_thread_of = this;
     // One line for a loss, not one for each attempt after it.
     if (std::exchange(connected_, false)) log(LogLevel::kWarning, to_string(error));
+    sends_.disconnected(error);
+    arm_timer();
   };
   callbacks.on_check = [this](CheckRequest&& check) {
     core_.check_asked(check);
@@ -126,26 +126,20 @@ void Producer::Engine::log(LogLevel level, std::string_view text) const {
 // --- handing over to the network thread -------------------------------------------------------
 
 bool Producer::Engine::submit(std::function<void()> task, bool last) {
-  {
-    const std::lock_guard lock(mutex_);
-    if (closed_) return false;
-    closed_ = last;
-    tasks_.push_back(std::move(task));
-    if (tasks_.size() > 1) return true;
-  }
-  // stop() waits for the last task before it takes the client away, so the client is there.
-  const std::shared_lock lock(client_mutex_);
-  client_->post([this] { run_tasks(); });
-  return true;
+  return hand_over([&](HandedOver& to) { to.tasks.push_back(std::move(task)); }, last);
 }
 
-void Producer::Engine::run_tasks() {
+void Producer::Engine::run_handed_over() {
   {
     const std::lock_guard lock(mutex_);
-    running_tasks_.swap(tasks_);
+    std::swap(running_, handed_over_);
   }
-  for (auto& task : running_tasks_) task();
-  running_tasks_.clear();
+  for (auto& send : running_.sends) sends_.add(std::move(send));
+  for (auto& task : running_.tasks) task();
+  running_.sends.clear();
+  running_.tasks.clear();
+  pump_sends();
+  arm_timer();
   const std::lock_guard lock(mutex_);
   if (stopping_) progress_.notify_all();
 }
@@ -172,6 +166,7 @@ void Producer::Engine::pump() {
   for (ProducerAction& action : core_.take_actions()) {
     std::visit([this](auto&& one) { perform(std::move(one)); }, std::move(action));
   }
+  pump_sends();
   arm_timer();
   const std::size_t open = core_.open_transactions();
   const std::lock_guard lock(mutex_);
@@ -179,7 +174,7 @@ void Producer::Engine::pump() {
 }
 
 void Producer::Engine::arm_timer() {
-  const std::int64_t next_ms = core_.next_tick_ms();
+  const std::int64_t next_ms = std::min(core_.next_tick_ms(), sends_.next_tick_ms());
   if (next_ms >= armed_ms_) return;
   armed_ms_ = next_ms;
   const std::shared_lock lock(client_mutex_);
@@ -187,8 +182,27 @@ void Producer::Engine::arm_timer() {
   client_->post_after(std::max<std::int64_t>(next_ms - now_ms(), 0), [this] {
     armed_ms_ = ProducerCore::kNever;
     core_.tick(now_ms());
+    sends_.tick(now_ms());
     pump();
   });
+}
+
+void Producer::Engine::pump_sends() {
+  sends_.take_ended(ended_sends_);
+  for (Sends::Ended& ended : ended_sends_) {
+    tell(ended.callback, std::move(ended.result));
+    end_send(ended.block_bytes);
+  }
+  ended_sends_.clear();
+  const std::int64_t now = now_ms();
+  while (auto asked = sends_.next(now)) {
+    const std::uint64_t sequence = asked->request.sequence;
+    ask(std::move(asked->request), asked->block, asked->timeout_ms,
+        [this, sequence](Result<net::Answer>&& answer) {
+          sends_.answered(now_ms(), sequence, unwrap<SendResponse>(std::move(answer)));
+          pump_sends();
+        });
+  }
 }
 
 void Producer::Engine::perform(action::AskPrepare&& ask) {
@@ -306,57 +320,6 @@ void Producer::Engine::perform(action::Settle&& settle) {
 
 void Producer::Engine::perform(action::Log&& line) { log(line.level, line.text); }
 
-// --- sending ----------------------------------------------------------------------------------
-
-void Producer::Engine::send(const Message& message, SendCallback callback) {
-  thread_local std::string block;
-  block.clear();
-  if (block.capacity() > kBlockBytesKept) block.shrink_to_fit();
-  if (auto named = check_name("topic", message.topic); !named) {
-    return tell(callback, std::move(named).error());
-  }
-  if (auto made = append_message_block(message, system_clock().wall_ms(), block); !made) {
-    return tell(callback, std::move(made).error());
-  }
-  {
-    // Held until the request is handed over, so that stop() finds it counted.
-    const std::shared_lock lock(client_mutex_);
-    if (client_ && !stopping_) {
-      ++sends_open_;
-      client_->ask(
-          SendRequest{.topic = message.topic}, block, options_.timeout.count(),
-          [this, callback = std::move(callback)](Result<net::Answer>&& answer) {
-            auto response = unwrap<SendResponse>(std::move(answer));
-            if (response) {
-              tell(callback,
-                   SendReceipt{{log_id_, response->lsn}, response->queue, response->offset});
-            } else {
-              tell(callback, std::move(response).error());
-            }
-            send_done();
-          });
-      return;
-    }
-  }
-  tell(callback, Error(ErrorCode::kClosed, "the producer was stopped"));
-}
-
-void Producer::Engine::tell(const SendCallback& callback, Result<SendReceipt>&& result) const {
-  try {
-    callback(std::move(result));
-  } catch (const std::exception& exception) {
-    log(LogLevel::kError, std::string("the callback of a send threw: ") + exception.what());
-  } catch (...) {
-    log(LogLevel::kError, "the callback of a send threw");
-  }
-}
-
-void Producer::Engine::send_done() {
-  if (--sends_open_ > 0) return;
-  const std::lock_guard lock(mutex_);
-  if (stopping_) progress_.notify_all();
-}
-
 // --- the end ----------------------------------------------------------------------------------
 
 Result<void> Producer::Engine::stop(std::int64_t deadline_ms) {
@@ -372,13 +335,14 @@ Result<void> Producer::Engine::stop(std::int64_t deadline_ms) {
     progress_.notify_all();
     // Tasks that are handed over already may still open transactions.
     drained = progress_.wait_for(lock, left(), [this] {
-      return tasks_.empty() && transactions_open_ == 0 && sends_open_ == 0;
+      return handed_over_.empty() && transactions_open_ == 0 && sends_open_ == 0;
     });
   }
   const bool last = true;
   submit(
       [this, core_closed] {
         core_.close();
+        sends_.close();
         pump();
         core_closed->set_value();
       },

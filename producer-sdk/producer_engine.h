@@ -1,8 +1,8 @@
 #pragma once
-// What runs a ProducerCore: the connection, the check threads, and the calls that wait.
+// What runs a ProducerCore and its Sends: the connection, the check threads, and the calls that wait.
 //
-// Concurrency: the core and everything below "network thread" belong to the client's network thread. Other threads hand
-// tasks over with submit(); the first task in an empty list wakes the network thread, which takes all of them.
+// Concurrency: both and everything below "network thread" belong to the client's network thread. Other threads hand
+// sends and tasks over; the first one wakes the network thread, which takes all that is there.
 // Ownership: held by its Producer, and by a thread that ends it. Check jobs hold it weakly.
 
 #include <atomic>
@@ -21,6 +21,7 @@
 
 #include "producer-sdk/check_threads.h"
 #include "producer-sdk/producer_core.h"
+#include "producer-sdk/sends.h"
 #include "protocol/net/client.h"
 
 namespace tally {
@@ -31,8 +32,7 @@ class Producer::Engine : public std::enable_shared_from_this<Producer::Engine> {
   Result<void> start();
 
   Result<void> attach(std::shared_ptr<DatabaseAdapter> adapter);
-  using SendCallback = std::function<void(Result<SendReceipt>&&)>;
-  void send(const Message& message, SendCallback callback);
+  void send(const Message& message, Sends::Callback callback);
 
   /// What the caller of in_transaction() has to do: run the work, or take the result.
   using Turn = std::variant<action::RunLocal, Result<TransactionResult>>;
@@ -53,9 +53,17 @@ class Producer::Engine : public std::enable_shared_from_this<Producer::Engine> {
  private:
   using Waiting = std::shared_ptr<std::promise<Result<TransactionResult>>>;
 
-  /// False after the last task: this one will not run.
+  /// What other threads have for the network thread.
+  struct HandedOver {
+    std::vector<Sends::New> sends{};
+    std::vector<std::function<void()>> tasks{};
+    bool empty() const { return sends.empty() && tasks.empty(); }
+  };
+  /// False after the last one: nothing was handed over.
+  template <typename Put>
+  bool hand_over(Put&& put, bool last = false);
   bool submit(std::function<void()> task, bool last = false);
-  void run_tasks();
+  void run_handed_over();
   template <typename... Args>
   void ask(Args&&... args);
   /// Asks the broker; the answer goes to `member` of the core with the time and `args`.
@@ -69,6 +77,7 @@ class Producer::Engine : public std::enable_shared_from_this<Producer::Engine> {
 
   // --- network thread ---
   void pump();
+  void pump_sends();
   void arm_timer();
   void perform(action::AskPrepare&& ask);
   void perform(action::AskShow&& ask);
@@ -89,35 +98,53 @@ class Producer::Engine : public std::enable_shared_from_this<Producer::Engine> {
   Result<TransactionResult> wait_for_broker(std::string_view id, std::int64_t until_ms);
   std::shared_ptr<DatabaseAdapter> adapter(StoreId store);
   CheckVerdict check_local(const action::CheckLocal& check);
-  void tell(const SendCallback& callback, Result<SendReceipt>&& result) const;
-  void send_done();
+  void tell(const Sends::Callback& callback, Result<SendReceipt>&& result) const;
+  void end_send(std::size_t bytes);
   void log(LogLevel level, std::string_view text) const;
 
   const ProducerOptions options_;
   CheckThreads checks_;
   std::atomic<std::uint64_t> last_key_ = 0;
-  std::atomic<std::uint64_t> sends_open_ = 0;
-  std::atomic<bool> stopping_ = false;  ///< no new work; set under mutex_, for those who wait
+  std::atomic<std::size_t> sends_open_ = 0;
+  std::atomic<std::size_t> send_bytes_ = 0;  ///< of their message blocks
+  std::atomic<bool> stopping_ = false;       ///< no new work; set under mutex_, for those who wait
 
   std::mutex mutex_;
   std::condition_variable progress_;  ///< something ended, or the end began
-  std::vector<std::function<void()>> tasks_;
+  HandedOver handed_over_;
   std::vector<std::shared_ptr<DatabaseAdapter>> adapters_;
   std::vector<std::pair<StoreId, Error>> refused_;
   std::size_t transactions_open_ = 0;
-  bool closed_ = false;  ///< no task after those that are there
+  bool closed_ = false;  ///< nothing after what is handed over
 
   std::shared_mutex client_mutex_;  ///< guards the pointer; taken by nobody for long
   std::unique_ptr<net::Client> client_;
 
   // Network thread:
   ProducerCore core_;
-  LogId log_id_{};
+  Sends sends_;
   bool connected_ = false;
   std::int64_t armed_ms_ = ProducerCore::kNever;
-  std::vector<std::function<void()>> running_tasks_;
+  HandedOver running_;
+  std::vector<Sends::Ended> ended_sends_;
   std::unordered_map<TransactionKey, std::shared_ptr<std::promise<Turn>>> turns_;
   std::unordered_map<WaiterKey, Waiting> waiters_;
 };
+
+template <typename Put>
+bool Producer::Engine::hand_over(Put&& put, bool last) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return false;
+    closed_ = last;
+    const bool wake = handed_over_.empty();
+    put(handed_over_);
+    if (!wake) return true;
+  }
+  // stop() waits for the last task before it takes the client away, so the client is there.
+  const std::shared_lock lock(client_mutex_);
+  client_->post([this] { run_handed_over(); });
+  return true;
+}
 
 }  // namespace tally

@@ -74,15 +74,45 @@ TEST_CASE("thousands of sends fly at once, without a thread for each") {
   CHECK(stored == kSends);
 }
 
-TEST_CASE("a send that was cut off ends unknown and is not repeated") {
+TEST_CASE("a send that was cut off is repeated under its number") {
   ServingBroker broker(once<SendRequest>(testing::HangUpAfter{}));
   auto producer = Producer::connect({.broker = broker.address(), .group = "orders"}).value();
-  const auto cut_off = producer.send(order("first"));
-  REQUIRE_FALSE(cut_off.has_value());
-  CHECK(cut_off.error().code == ErrorCode::kDisconnected);
-  CHECK(outcome(cut_off.error().code) == Outcome::kUnknown);
+  CHECK(producer.send(order("first")).has_value());
   CHECK(producer.send(order("second")).has_value());
-  CHECK(broker.count<SendRequest>() == 2);
+  const auto asked = broker.wait_for<SendRequest>(3);
+  REQUIRE(asked.size() == 3);
+  CHECK(asked[0].producer != 0);
+  CHECK(asked[0] == asked[1]);
+  CHECK(asked[0].sequence == 1);
+  CHECK(asked[2].sequence == 2);
+}
+
+TEST_CASE("a send that was cut off ends unknown when the broker does not come back in time") {
+  auto broker = std::make_unique<ServingBroker>(once<SendRequest>(testing::Silence{}));
+  auto producer =
+      Producer::connect({.broker = broker->address(), .group = "orders", .timeout = 300ms}).value();
+  auto receipt = producer.send_async(order());
+  broker->wait_for<SendRequest>();
+  CHECK(outcome(receipt.get().error().code) == Outcome::kUnknown);
+}
+
+TEST_CASE("sends over the limit are refused at once") {
+  std::string address;
+  {
+    const net::ScriptedBroker gone;
+    address = gone.address();
+  }
+  auto producer = Producer::connect({.broker = address, .group = "orders"}).value();
+  const std::string body(4u << 20, 'x');
+  std::atomic<int> refused = 0;
+  for (int i = 0; i < 8; ++i) {
+    producer.send_async(order(body), [&](Result<SendReceipt>&& receipt) {
+      refused += receipt.error().code == ErrorCode::kOverloaded ? 1 : 0;
+    });
+  }
+  CHECK(refused == 1);  // seven fit into 32 MiB, with their headers
+  CHECK(producer.stop(1ms).error().code == ErrorCode::kTimeout);
+  CHECK(refused == 1);
 }
 
 TEST_CASE("what the broker says to a send reaches the caller") {

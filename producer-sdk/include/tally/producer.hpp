@@ -94,12 +94,12 @@ struct AttachResult : Result<void> {
 
 /// A connection to the broker, for any number of threads.
 ///
-/// Operation: one network thread and two check threads. A lost connection is restored with back-off. A plain send that was cut
-/// off ends with an unknown outcome and is not repeated; halves and ends of transactions are, under the same id.
+/// Operation: one network thread and two check threads. A lost connection is restored with back-off. What was cut off is
+/// repeated until its deadline: a send under its number, halves and ends of a transaction under its id. The broker stores it once.
 /// Concurrency: all functions but move, stop() and the destructor may be called from any thread at once. Blocking ones are
 /// refused (INVALID_ARGUMENT) on the SDK's network thread, that is in callbacks.
 /// Ownership: attach() and the listener are shared and kept until stop.
-/// Limits: ProducerOptions; more requests than the connection takes end with OVERLOADED at once.
+/// Limits: ProducerOptions; 65,536 sends and 32 MiB of their messages may be open, more end with OVERLOADED at once.
 class Producer {
  public:
   /// Does not wait for the broker: calls do, until their deadline. Errors: INVALID_NAME (group), INVALID_ARGUMENT (address).
@@ -116,7 +116,7 @@ class Producer {
   }
 
   /// Waits until the message is durable. Errors: what the broker says; OVERLOADED; UNREACHABLE; TIMEOUT and DISCONNECTED:
-  /// it may or may not have been stored.
+  /// it may or may not have been stored, and repeating the call may store it twice.
   Result<SendReceipt> send(const Message& message);
   /// The same without waiting. `callback` runs once, on the network thread (or on this one, when the message is refused at
   /// once): it must not block.
