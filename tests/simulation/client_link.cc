@@ -151,6 +151,9 @@ void ClientLink::arm_tick() {
 void ClientLink::ask(const Request& request, std::string_view block, std::int64_t timeout_ms,
                      Answered answered) {
   if (ended_) return;
+  if (!around_.notes_sends && std::holds_alternative<SendRequest>(request)) {
+    return ask_channel(request, block, timeout_ms, std::move(answered));
+  }
   const test::CallId call = around_.observer.next_call();
   // Of a settle each item is a call of its own.
   const auto* settle = std::get_if<SettleRequest>(&request);
@@ -158,14 +161,22 @@ void ClientLink::ask(const Request& request, std::string_view block, std::int64_
   for (std::size_t i = 1; i < calls; ++i) around_.observer.next_call();
   for (std::size_t i = 0; i < calls; ++i) open_calls_.insert(call + i);
   note_call(call, request, block);
+  ask_channel(
+      request, block, timeout_ms,
+      [this, call, calls, request, answered = std::move(answered)](Result<net::Answer>&& answer) {
+        for (std::size_t i = 0; i < calls; ++i) open_calls_.erase(call + i);
+        note_answer(call, request, answer);
+        answered(std::move(answer));
+      });
+}
+
+void ClientLink::ask_channel(const Request& request, std::string_view block,
+                             std::int64_t timeout_ms, Answered answered) {
   batch([&] {
     channel_.ask(
         request, block, std::max<std::int64_t>(timeout_ms, 1),
-        [this, call, calls, request, answered = std::move(answered)](Result<net::Answer>&& answer) {
-          if (ended_) return;
-          for (std::size_t i = 0; i < calls; ++i) open_calls_.erase(call + i);
-          note_answer(call, request, answer);
-          answered(std::move(answer));
+        [this, answered = std::move(answered)](Result<net::Answer>&& answer) {
+          if (!ended_) answered(std::move(answer));
         },
         process_.boot_us());
   });

@@ -21,6 +21,8 @@ class ClientLink final : public Network::Client {
     Network& network;
     Network::Listener& broker;
     Observer& observer;
+    bool notes_sends =
+        true;  ///< false: their caller does, a message and all its repeats as one call
   };
   using Answered = std::function<void(Result<net::Answer>&&)>;
 
@@ -49,6 +51,8 @@ class ClientLink final : public Network::Client {
   void lost(const Error& why);
   void arm_tick();
   static net::ClientOptions client_options(std::string client);
+  void ask_channel(const Request& request, std::string_view block, std::int64_t timeout_ms,
+                   Answered answered);
 
   void note_call(test::CallId call, const Request& request, std::string_view block);
   void note_answer(test::CallId call, const Request& request, const Result<net::Answer>& answer);

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "protocol/base/limits.h"
+#include "protocol/base/message_block.h"
 
 namespace tally::simulation {
 namespace {
@@ -48,11 +49,18 @@ void SdkProducer::start() {
   keys_ = 0;
   timer_ms_ = ProducerCore::kNever;
   core_ = std::make_shared<ProducerCore>(ProducerCoreOptions{.group = identity_.group});
+  sends_ = std::make_shared<Sends>(random_.between(1, std::numeric_limits<std::int64_t>::max()));
   core_->attach(identity_.database != nullptr ? identity_.database->store() : StoreId{});
   net::Client::Callbacks callbacks;
   callbacks.on_connected = [this](const HelloResponse& hello) {
     core_->connected(boot_ms(), hello);
+    sends_->connected(hello.log);
     pump();
+  };
+  callbacks.on_disconnected = [this](const Error& error) {
+    if (sends_ == nullptr) return;
+    sends_->disconnected(error);
+    arm_timer();
   };
   callbacks.on_check = [this](CheckRequest&& check) {
     around_.watch.check_asked(check.transaction);
@@ -61,7 +69,7 @@ void SdkProducer::start() {
   };
   link_ = std::make_shared<ClientLink>(
       *this, name() + "." + std::to_string(lives_),
-      ClientLink::Surroundings{around_.network, around_.broker, around_.observer},
+      ClientLink::Surroundings{around_.network, around_.broker, around_.observer, false},
       std::move(callbacks), identity_.group);
   link_->start();
   work_now_and_then();
@@ -85,10 +93,12 @@ void SdkProducer::die(std::string_view why) {
         random_.between(1, 50) * kMs,
         [database = identity_.database, local = call.local] { database->roll_back(local); });
   }
-  link_->end(!random_.one_in(4));
+  end_link(!random_.one_in(4));
   // This may be a callback of theirs.
-  world().after(0, [core = std::move(core_), link = std::move(link_)] {});
+  world().after(0,
+                [core = std::move(core_), sends = std::move(sends_), link = std::move(link_)] {});
   core_.reset();
+  sends_.reset();
   link_.reset();
   calls_.clear();
   end_life();
@@ -136,9 +146,40 @@ void SdkProducer::work_now_and_then() {
 }
 
 void SdkProducer::send() {
-  const Workload::Half message = around_.workload.message(name(), wall_.at(world()));
-  link_->ask(SendRequest{.topic = message.topic}, message.block, options_.call_timeout_ms,
-             [](Result<net::Answer>&&) {});
+  Workload::Half message = around_.workload.message(name(), wall_.at(world()));
+  const test::CallId call = around_.observer.next_call();
+  open_sends_.insert(call);
+  around_.observer.add(
+      name(),
+      test::SendInvoked{.call = call,
+                        .topic = message.topic,
+                        .content = content_of(MessageBlock::parse(message.block).value().body())});
+  sends_->add({std::move(message.topic), std::move(message.block),
+               boot_ms() + options_.call_timeout_ms,
+               [this, call](Result<SendReceipt>&& result) { sent(call, result); }});
+  pump();
+}
+
+void SdkProducer::sent(test::CallId call, const Result<SendReceipt>& result) {
+  open_sends_.erase(call);
+  if (result) {
+    around_.observer.add(name(), test::SendOk{call, result->queue.value, result->offset.value,
+                                              result->id.lsn.value});
+  } else if (outcome(result.error().code) == Outcome::kUnknown) {
+    around_.observer.add(name(), test::Unanswered{call});
+  } else {
+    around_.observer.add(name(), test::Failed{.call = call, .code = result.error().code});
+  }
+}
+
+void SdkProducer::end_link(bool told) {
+  link_->end(told);
+  for (const test::CallId call : open_sends_) around_.observer.add(name(), test::Unanswered{call});
+  open_sends_.clear();
+}
+
+void SdkProducer::end() {
+  if (link_ != nullptr) end_link(true);
 }
 
 void SdkProducer::begin(bool id_of_caller) {
@@ -170,16 +211,30 @@ void SdkProducer::pump() {
     std::visit([this](const auto& one) { perform(one); }, action);
     if (core_ != core) return;  // it died
   }
+  pump_sends();
   arm_timer();
 }
 
+void SdkProducer::pump_sends() {
+  std::vector<Sends::Ended> all;
+  sends_->take_ended(all);
+  for (Sends::Ended& ended : all) ended.callback(std::move(ended.result));
+  while (const auto asked = sends_->next(boot_ms())) {
+    ask<SendResponse>(asked->request, asked->block, asked->timeout_ms,
+                      [this, sequence = asked->request.sequence](auto&& answer) {
+                        sends_->answered(boot_ms(), sequence, std::move(answer));
+                      });
+  }
+}
+
 void SdkProducer::arm_timer() {
-  const std::int64_t next_ms = core_->next_tick_ms();
+  const std::int64_t next_ms = std::min(core_->next_tick_ms(), sends_->next_tick_ms());
   if (next_ms >= timer_ms_) return;
   timer_ms_ = next_ms;
   after(std::max<std::int64_t>(next_ms - boot_ms(), 0) * kMs, [this] {
     timer_ms_ = ProducerCore::kNever;
     core_->tick(boot_ms());
+    sends_->tick(boot_ms());
     pump();
   });
 }

@@ -1,5 +1,5 @@
 #pragma once
-// A service that uses the producer SDK: the real ProducerCore on a simulated connection and database.
+// A service that uses the producer SDK: the real ProducerCore and Sends on a simulated connection and database.
 //
 // Mirrors Producer::Engine and the calls of producer.cc: what runs there on callers' and check threads takes virtual time
 // here. Several instances share a group and a database; each may die at every step of its transactions, or be stopped and
@@ -9,9 +9,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "producer-sdk/producer_core.h"
+#include "producer-sdk/sends.h"
 #include "tests/simulation/client_link.h"
 #include "tests/simulation/database.h"
 #include "tests/simulation/race_watch.h"
@@ -41,9 +43,7 @@ class SdkProducer final : public Process {
   /// No faults and no new transactions from here on; what was begun goes on.
   void heal();
   /// The run is over: requests that fly stay unanswered.
-  void end() {
-    if (link_ != nullptr) link_->end(true);
-  }
+  void end();
 
   std::size_t open_transactions() const { return core_ ? core_->open_transactions() : 0; }
 
@@ -69,6 +69,9 @@ class SdkProducer final : public Process {
   void misfortunes();
   void work_now_and_then();
   void send();
+  void sent(test::CallId call, const Result<SendReceipt>& result);
+  void pump_sends();
+  void end_link(bool told);
   void begin(bool id_of_caller);
   void pump();
   void arm_timer();
@@ -117,8 +120,10 @@ class SdkProducer final : public Process {
 
   // Of one life:
   std::shared_ptr<ProducerCore> core_{};
+  std::shared_ptr<Sends> sends_{};
   std::shared_ptr<ClientLink> link_{};
   Calls calls_{};
+  std::set<test::CallId> open_sends_{};
   std::uint64_t keys_ = 0;
   std::int64_t timer_ms_ = 0;
 };
