@@ -24,7 +24,7 @@ SKIPPED = 77  # a suite's exit code
 HUNG = 5  # a long form that takes so many times its budget is ended
 # Where a sanitizer is worth its time: memory everywhere, races where there are threads.
 ASAN_TESTS = (
-    "^(test_(base|wire|net|format|store|core|server|producer|consumer|integration)"
+    "^(test_(base|wire|net|format|store|core|server|producer|consumer|simulation|integration)"
     "|(integration|tools)_.*)$")
 FAULT_TESTS = "^(faults_.*|test_states)$"
 TSAN_PROGRAMS = ["test_net", "test_server", "test_producer", "test_consumer"]

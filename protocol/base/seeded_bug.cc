@@ -17,6 +17,8 @@ std::string& seeded() {
 
 bool seeded_bug(const char* name) { return seeded() == name; }
 
+const std::string& seeded_bug() { return seeded(); }
+
 void seed_bug(std::string name) { seeded() = std::move(name); }
 
 }  // namespace tally

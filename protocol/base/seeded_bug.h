@@ -9,6 +9,8 @@
 
 namespace tally {
 bool seeded_bug(const char* name);
+/// The one that is switched on; empty: none.
+const std::string& seeded_bug();
 /// Empty: none. Not to be called while another thread asks.
 void seed_bug(std::string name);
 }  // namespace tally

@@ -46,7 +46,6 @@ class BrokerMachine final : public Process, public Network::Listener {
   void jump_clock(std::int64_t ms);
 
   std::uint64_t deaths() const { return deaths_; }
-  WallClock& wall() { return wall_; }
 
   /// Nothing is in flight.
   bool idle() const {

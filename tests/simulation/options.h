@@ -97,13 +97,12 @@ struct Options {
 
   broker::CoreOptions core{};
   std::uint64_t segment_bytes = 64u << 10;
-  std::uint64_t retention_bytes = UINT64_MAX;
   NetworkFaults network{};
   BrokerFaults broker{};
   ProducerFaults producer{};
   ConsumerFaults consumer{};
-  bool listeners =
-      false;  ///< producers without barrier: then the broker's wall clock does not jump
+  /// Producers without barrier: then the broker's wall clock does not jump.
+  bool listeners = false;
 
   std::int64_t between_transactions_ms = 400;  ///< of one producer, on average
   std::int64_t local_work_ms = 40;             ///< at most, in the common case

@@ -13,7 +13,7 @@ constexpr std::int64_t kMeetUs = 100 * kMs;
 void RaceWatch::admitted(const broker::Command& command) {
   const Key key{command.session.value, command.request.value};
   if (const auto* half = std::get_if<PrepareRequest>(&command.body)) {
-    admitted_half(key, *half);
+    admitted_half(key, *half, command.block_checksum);
   } else if (const auto* end = std::get_if<EndRequest>(&command.body)) {
     const auto newest = newest_half_.find(end->transaction);
     const bool of_older_half = !end->handle.log.is_zero() && newest != newest_half_.end() &&
@@ -27,12 +27,13 @@ void RaceWatch::admitted(const broker::Command& command) {
   }
 }
 
-void RaceWatch::admitted_half(const Key& key, const PrepareRequest& half) {
+void RaceWatch::admitted_half(const Key& key, const PrepareRequest& half, std::uint64_t block) {
   for (const auto& [other, flying] : flying_) {
     const bool same = flying.transaction == half.transaction && flying.message == half.message;
     if (same && other.first != key.first) observer_.hit(Race::kPreparedTwice);
   }
-  if (!halves_.emplace(half.transaction, half.message).second) observer_.hit(Race::kHalfRetried);
+  if (!halves_.emplace(half.transaction, half.message, block).second)
+    observer_.hit(Race::kHalfRetried);
   flying_[key] = {.transaction = half.transaction, .message = half.message};
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "broker/core/core_types.h"
@@ -30,12 +31,13 @@ class RaceWatch {
   void local_work_ended(const std::string& transaction);
   /// It died with this transaction under way.
   void producer_died(const std::string& transaction, Step step);
+  /// Nobody else uses its id.
   void gave_up(const std::string& transaction) { given_up_.insert(transaction); }
   /// Its check will be answered by somebody who was not asked.
   void uninvited(const std::string& transaction) { uninvited_.insert(transaction); }
   void check_asked(const std::string& transaction);
   void check_answered(const std::string& transaction, Decision decision);
-  /// A stopped process goes on, with this transaction open.
+  /// A stopped process goes on, with this transaction of its own open.
   void went_on_with(const std::string& transaction);
 
  private:
@@ -47,14 +49,14 @@ class RaceWatch {
   };
   using Key = std::pair<std::uint64_t, std::uint64_t>;  ///< session, request
 
-  void admitted_half(const Key& key, const PrepareRequest& half);
+  void admitted_half(const Key& key, const PrepareRequest& half, std::uint64_t block);
   void admitted_end(const Key& key, Flying end);
 
   World& world_;
   Observer& observer_;
   std::map<Key, Flying> flying_{};
-  std::set<std::pair<std::string, std::uint32_t>> halves_{};  ///< admitted once
-  std::map<std::string, std::uint64_t> newest_half_{};        ///< LSN of the transaction's handle
+  std::set<std::tuple<std::string, std::uint32_t, std::uint64_t>> halves_{};  ///< admitted once
+  std::map<std::string, std::uint64_t> newest_half_{};  ///< LSN of the transaction's handle
   std::map<std::string, std::int64_t> rollback_by_check_us_{};
   std::map<std::string, std::int64_t> commit_asked_us_{};
   std::set<std::string> decided_{};

@@ -99,7 +99,7 @@ RawProducer::Script RawProducer::choose() {
   return scripts[random_.below(scripts.size())];
 }
 
-RawProducer::Plans RawProducer::make_plan() {
+RawProducer::SharedPlan RawProducer::make_plan() {
   auto plan = std::make_shared<Plan>();
   plan->id = workload_.fresh_id(kGroup);
   plan->halves = Workload::halves(plan->id, WallClock::kStartMs);
@@ -111,7 +111,7 @@ RawProducer::Plans RawProducer::make_plan() {
 
 // --- kinds of transactions ---
 
-void RawProducer::end_as_planned(const Plans& plan) {
+void RawProducer::end_as_planned(const SharedPlan& plan) {
   prepare_all(plan, [this, plan] {
     const Decision decision = any_decision();
     verdicts_[plan->id] = decision;
@@ -119,7 +119,7 @@ void RawProducer::end_as_planned(const Plans& plan) {
   });
 }
 
-void RawProducer::end_twice(const Plans& plan) {
+void RawProducer::end_twice(const SharedPlan& plan) {
   prepare_all(plan, [this, plan] {
     const Decision decision = any_decision();
     verdicts_[plan->id] = decision;
@@ -130,7 +130,7 @@ void RawProducer::end_twice(const Plans& plan) {
   });
 }
 
-void RawProducer::end_both_ways(const Plans& plan) {
+void RawProducer::end_both_ways(const SharedPlan& plan) {
   prepare_all(plan, [this, plan] {
     end_once(*first_, end_of(*plan, Decision::kCommit));
     end_once(*second_, end_of(*plan, Decision::kRollback));
@@ -138,7 +138,7 @@ void RawProducer::end_both_ways(const Plans& plan) {
   });
 }
 
-void RawProducer::end_when_asked(const Plans& plan) {
+void RawProducer::end_when_asked(const SharedPlan& plan) {
   prepare_all(plan, [this, plan] {
     on_check_[plan->id] = [this, plan](const CheckRequest& check) {
       verdicts_[plan->id] = Decision::kRollback;
@@ -149,7 +149,7 @@ void RawProducer::end_when_asked(const Plans& plan) {
   });
 }
 
-void RawProducer::end_before_last_half(const Plans& plan) {
+void RawProducer::end_before_last_half(const SharedPlan& plan) {
   Workload::Half last = plan->halves.back();
   plan->halves.pop_back();
   if (plan->halves.empty()) plan->halves = {last};
@@ -166,7 +166,7 @@ void RawProducer::end_before_last_half(const Plans& plan) {
   });
 }
 
-void RawProducer::commit_late(const Plans& plan) {
+void RawProducer::commit_late(const SharedPlan& plan) {
   prepare_all(plan, [this, plan] {
     verdicts_[plan->id] = Decision::kRollback;
     end(*first_, end_of(*plan, Decision::kRollback), [this, plan](const Result<EndResponse>&) {
@@ -178,7 +178,7 @@ void RawProducer::commit_late(const Plans& plan) {
 
 /// When its decision has left memory, another client uses the id anew and says that it is fresh; meanwhile an END of the
 /// first transaction is still on its way.
-void RawProducer::end_later_namesake(const Plans& plan) {
+void RawProducer::end_later_namesake(const SharedPlan& plan) {
   plan->group = Workload::kNamesakesGroup;
   prepare_all(plan, [this, plan] {
     const Decision decision = any_decision();
@@ -193,7 +193,7 @@ void RawProducer::end_later_namesake(const Plans& plan) {
   });
 }
 
-void RawProducer::begin_namesake(const Plans& plan, const Winner& winner) {
+void RawProducer::begin_namesake(const SharedPlan& plan, const Winner& winner) {
   end_once(*third_, end_of(*plan, Decision::kCommit));
   third_->give_up_late();
   const auto namesake = std::make_shared<Plan>(Plan{
@@ -214,7 +214,7 @@ void RawProducer::begin_namesake(const Plans& plan, const Winner& winner) {
   });
 }
 
-void RawProducer::prepare_twice(const Plans& plan) {
+void RawProducer::prepare_twice(const SharedPlan& plan) {
   const Decision decision = any_decision();
   verdicts_[plan->id] = decision;
   const auto done = std::make_shared<bool>(false);
@@ -227,7 +227,7 @@ void RawProducer::prepare_twice(const Plans& plan) {
   }
 }
 
-void RawProducer::answer_uninvited(const Plans& plan) {
+void RawProducer::answer_uninvited(const SharedPlan& plan) {
   prepare_all(plan, [this, plan] {
     on_check_[plan->id] = [this, plan](const CheckRequest& check) {
       watch_.uninvited(check.transaction);
@@ -242,7 +242,7 @@ void RawProducer::answer_uninvited(const Plans& plan) {
   });
 }
 
-void RawProducer::end_as_operator(const Plans& plan) {
+void RawProducer::end_as_operator(const SharedPlan& plan) {
   prepare_all(plan, [this, plan] {
     verdicts_[plan->id] = any_decision();
     end(*second_,
@@ -254,7 +254,7 @@ void RawProducer::end_as_operator(const Plans& plan) {
   });
 }
 
-void RawProducer::end_as_stranger(const Plans& plan) {
+void RawProducer::end_as_stranger(const SharedPlan& plan) {
   prepare_all(plan, [this, plan] {
     EndRequest strange = end_of(*plan, Decision::kCommit);
     if (random_.one_in(2)) strange.group = "thieves";
@@ -266,7 +266,7 @@ void RawProducer::end_as_stranger(const Plans& plan) {
 }
 
 /// Its checks are used up: it is parked, or rolled back, and the decision comes afterwards.
-void RawProducer::never_decide(const Plans& plan) {
+void RawProducer::never_decide(const SharedPlan& plan) {
   if (random_.one_in(3)) plan->group = Workload::kRolledBackGroup;
   prepare_all(plan, [this, plan] {
     after(random_.between(1'000, 10'000) * kMs, [this, plan] {
@@ -279,7 +279,7 @@ void RawProducer::never_decide(const Plans& plan) {
 void RawProducer::crowd() {
   const std::int64_t size = random_.between(60, 120);
   for (std::int64_t i = 0; i < size; ++i) {
-    const Plans plan = make_plan();
+    const SharedPlan plan = make_plan();
     prepare_all(plan, [this, plan] {
       after(random_.between(2'000, 6'000) * kMs,
             [this, plan] { verdicts_[plan->id] = any_decision(); });
@@ -312,7 +312,7 @@ void RawProducer::send(ClientLink& link, const SendRequest& request, const Workl
            });
 }
 
-void RawProducer::prepare_all(const Plans& plan, Then then) {
+void RawProducer::prepare_all(const SharedPlan& plan, Then then) {
   const auto left = std::make_shared<std::uint32_t>(plan->messages());
   for (std::uint32_t message = 1; message <= plan->messages(); ++message) {
     prepare(*first_, plan, message, message == 1, [left, then] {
@@ -321,8 +321,8 @@ void RawProducer::prepare_all(const Plans& plan, Then then) {
   }
 }
 
-void RawProducer::prepare(ClientLink& link, const Plans& plan, std::uint32_t message, bool fresh,
-                          Then then) {
+void RawProducer::prepare(ClientLink& link, const SharedPlan& plan, std::uint32_t message,
+                          bool fresh, Then then) {
   const Workload::Half& half = plan->halves[message - 1];
   link.ask(PrepareRequest{.topic = half.topic,
                           .transaction = plan->id,

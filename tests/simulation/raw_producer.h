@@ -39,36 +39,37 @@ class RawProducer final : public Process {
     Handle handle{};
     std::uint32_t messages() const { return static_cast<std::uint32_t>(halves.size()); }
   };
-  using Plans = std::shared_ptr<Plan>;
-  using Script = void (RawProducer::*)(const Plans&);
+  using SharedPlan = std::shared_ptr<Plan>;
+  using Script = void (RawProducer::*)(const SharedPlan&);
   using Then = std::function<void()>;
   using Ended = std::function<void(const Result<EndResponse>&)>;
 
   // --- what it does, one function for each kind of transaction ---
-  void end_as_planned(const Plans& plan);
-  void end_twice(const Plans& plan);
-  void end_both_ways(const Plans& plan);
-  void end_when_asked(const Plans& plan);
-  void end_before_last_half(const Plans& plan);
-  void commit_late(const Plans& plan);
-  void end_later_namesake(const Plans& plan);
-  void begin_namesake(const Plans& plan, const Winner& winner);
-  void prepare_twice(const Plans& plan);
-  void answer_uninvited(const Plans& plan);
-  void end_as_operator(const Plans& plan);
-  void end_as_stranger(const Plans& plan);
-  void never_decide(const Plans& plan);
+  void end_as_planned(const SharedPlan& plan);
+  void end_twice(const SharedPlan& plan);
+  void end_both_ways(const SharedPlan& plan);
+  void end_when_asked(const SharedPlan& plan);
+  void end_before_last_half(const SharedPlan& plan);
+  void commit_late(const SharedPlan& plan);
+  void end_later_namesake(const SharedPlan& plan);
+  void begin_namesake(const SharedPlan& plan, const Winner& winner);
+  void prepare_twice(const SharedPlan& plan);
+  void answer_uninvited(const SharedPlan& plan);
+  void end_as_operator(const SharedPlan& plan);
+  void end_as_stranger(const SharedPlan& plan);
+  void never_decide(const SharedPlan& plan);
   void crowd();
   void send_numbered();
 
   void work_now_and_then();
   Script choose();
-  Plans make_plan();
+  SharedPlan make_plan();
   Decision any_decision() { return random_.one_in(3) ? Decision::kRollback : Decision::kCommit; }
 
   // --- requests ---
-  void prepare_all(const Plans& plan, Then then);
-  void prepare(ClientLink& link, const Plans& plan, std::uint32_t message, bool fresh, Then then);
+  void prepare_all(const SharedPlan& plan, Then then);
+  void prepare(ClientLink& link, const SharedPlan& plan, std::uint32_t message, bool fresh,
+               Then then);
   EndRequest end_of(const Plan& plan, Decision decision) const;
   void end_once(ClientLink& link, const EndRequest& request);
   /// Asks until it is answered for good.

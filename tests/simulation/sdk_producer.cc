@@ -129,7 +129,9 @@ void SdkProducer::stop_for_a_while() {
   world().after(random_.between(100, faults_.stopped_ms) * kMs, [this] {
     if (!stopped()) return;
     world().trace(name(), "goes on");
-    for (const auto& [key, call] : calls_) around_.watch.went_on_with(call.id);
+    for (const auto& [key, call] : calls_) {
+      if (!call.id_of_caller) around_.watch.went_on_with(call.id);
+    }
     go_on();
   });
 }
@@ -295,7 +297,7 @@ void SdkProducer::perform(const action::Refuse& refuse) {
   if (call == calls_.end()) return;
   if (!refuse.result) {
     world().trace(name(), "gives up ", call->second.id, ": ", to_string(refuse.result.error()));
-    around_.watch.gave_up(call->second.id);
+    if (!call->second.id_of_caller) around_.watch.gave_up(call->second.id);
   }
   calls_.erase(call);
 }

@@ -20,10 +20,13 @@
 namespace tally::simulation {
 namespace {
 
-constexpr std::uint64_t kSeeds = 400;
+constexpr std::uint64_t kSeeds = 200;
 constexpr unsigned kHungSeconds = 100;
 
-std::string simulation() { return first_failure(1, kSeeds); }
+std::string simulation() {
+  const auto failure = first_failure(1, kSeeds);
+  return failure ? report(*failure) : "";
+}
 
 /// The real barrier, asked about a local transaction that still runs.
 std::string sqlite_barrier() {
@@ -61,6 +64,10 @@ constexpr Bug kBugs[] = {
     {"barrier_row_removed_too_early"},
     {"incomplete_transaction_committed"},
     {"stale_handle_accepted"},
+    {"acknowledge_before_sync"},
+    {"retried_sync"},
+    {"missing_directory_sync"},
+    {"retention_by_storage_time"},
     {"settle_answered_before_durable"},
     {"old_attempt_ack_accepted"},
 };
@@ -95,7 +102,7 @@ std::string hunt(const Bug& bug) {
 
 }  // namespace
 
-TEST_CASE("each seeded bug of transactions and deliveries is noticed") {
+TEST_CASE("each seeded bug is noticed") {
   std::size_t killed = 0;
   for (const Bug& bug : kBugs) {
     const std::string found = hunt(bug);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "protocol/base/seeded_bug.h"
 #include "tests/simulation/admin.h"
 #include "tests/simulation/broker_machine.h"
 #include "tests/simulation/raw_consumer.h"
@@ -204,10 +205,15 @@ Outcome simulate(const Options& options, bool trace) {
   return Simulation(options, trace).run();
 }
 
+std::string repeat_command(std::uint64_t seed) {
+  const std::string& bug = seeded_bug();
+  return (bug.empty() ? "" : "TALLY_SEEDED_BUG=" + bug + " ") + "tools/dev sim " +
+         std::to_string(seed);
+}
+
 std::string report(const Outcome& outcome) {
-  if (!outcome.failed()) return {};
   return "seed " + std::to_string(outcome.seed) + ": " + to_string(outcome.violations.front()) +
-         "\n  repeat it: tools/dev sim " + std::to_string(outcome.seed);
+         "\n  repeat it: " + repeat_command(outcome.seed);
 }
 
 }  // namespace tally::simulation

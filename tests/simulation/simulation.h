@@ -30,7 +30,9 @@ struct Outcome {
 /// `trace`: prints what happens, step by step.
 Outcome simulate(const Options& options, bool trace = false);
 
-/// The shortest reason and the command that repeats it.
+/// "tools/dev sim 17", with the seeded bug that is switched on.
+std::string repeat_command(std::uint64_t seed);
+/// The first violation and the command that repeats it.
 std::string report(const Outcome& outcome);
 
 }  // namespace tally::simulation

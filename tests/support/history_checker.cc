@@ -21,8 +21,9 @@ std::string_view name(Rule rule) {
 
 std::string to_string(const Violation& violation) {
   std::string text(name(violation.rule));
-  text += ": " + violation.text + " (";
-  const char* before = violation.events.size() == 1 ? "event " : "events ";
+  text += ": " + violation.text;
+  if (violation.events.empty()) return text;
+  const char* before = violation.events.size() == 1 ? " (event " : " (events ";
   for (const auto event : violation.events) {
     text += before + std::to_string(event);
     before = ", ";
