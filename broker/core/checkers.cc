@@ -274,7 +274,9 @@ void Checkers::count(Transaction& transaction, std::string_view client) {
 
 bool Checkers::take_answer(Transaction& transaction, SessionId session, std::uint64_t challenge) {
   const Asked* asked = transaction.asked.get();
-  if (asked == nullptr || asked->challenge != challenge || asked->session != session) return false;
+  const bool from_others = TALLY_SEEDED_BUG("uninvited_answer_accepted");
+  if (asked == nullptr || asked->challenge != challenge) return false;
+  if (asked->session != session && !from_others) return false;
   if (!transaction.outstanding) return is_decided(transaction.state);
   received(session, challenge);  // an answer is a receipt, too
   give_up(transaction);

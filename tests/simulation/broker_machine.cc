@@ -183,7 +183,15 @@ void BrokerMachine::serve() {
   around_.watch.broker_started(pending, world().now_ms() - ended_ms_ > options_.core.retention_ms);
   sweep_now_and_then();
   retry_space_now_and_then();
+  tell_counters_now_and_then();
   wake_core();
+}
+
+void BrokerMachine::tell_counters_now_and_then() {
+  after(1'000 * kMs, [this] {
+    tell_counters();
+    tell_counters_now_and_then();
+  });
 }
 
 void BrokerMachine::retry_space_now_and_then() {

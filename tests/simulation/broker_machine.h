@@ -75,6 +75,7 @@ class BrokerMachine final : public Process, public Network::Listener {
   void die_now_and_then();
   void sweep_now_and_then();
   void retry_space_now_and_then();
+  void tell_counters_now_and_then();
   void come_back();
   void fill_disk();
   void set_capacity(std::uint64_t bytes);

@@ -212,7 +212,7 @@ void ClientLink::note_call(test::CallId call, const Request& request, std::strin
         .decision = check->decision,
         .by = Decider::kCheck,
         .messages = check->messages,
-        .challenge = asked != nullptr && asked->process == name() ? check->challenge : 0});
+        .challenge = around_.observer.was_asked(name(), check->challenge) ? check->challenge : 0});
   } else if (const auto* settle = std::get_if<SettleRequest>(&request)) {
     for (const SettleItem& item : settle->items) {
       add(test::SettleInvoked{.call = call++,
@@ -249,6 +249,11 @@ void ClientLink::note_answer(test::CallId call, const Request& request,
     add(test::EndOk{call, ended->result, ended->repeated});
   } else if (const auto* checked = answer_in<AnswerCheckResponse>(answer)) {
     add(test::EndOk{call, checked->result});
+    const std::uint64_t challenge = std::get<AnswerCheckRequest>(request).challenge;
+    if (!around_.observer.was_asked(name(), challenge)) {
+      around_.observer.violate(test::Rule::kCheck,
+                               name() + " was not asked, and its answer was accepted");
+    }
   } else if (const auto* settled = answer_in<SettleResponse>(answer)) {
     for (std::size_t i = 0; i < settled->results.size(); ++i) {
       if (settled->results[i] == ErrorCode::kOk) {

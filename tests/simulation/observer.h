@@ -65,6 +65,10 @@ class Observer {
     const auto found = challenges_.find(challenge);
     return found == challenges_.end() ? nullptr : &found->second;
   }
+  bool was_asked(const std::string& process, std::uint64_t challenge) const {
+    const Challenge* asked = find_challenge(challenge);
+    return asked != nullptr && asked->process == process;
+  }
 
   template <typename... Parts>
   void trace(std::string_view who, const Parts&... parts) {

@@ -56,6 +56,7 @@ constexpr Bug kBugs[] = {
     {"commit_after_rollback_accepted"},
     {"budget_burns_while_nobody_connected"},
     {"client_clock"},
+    {"uninvited_answer_accepted"},
     {"decision_only_in_memory"},
     {"half_dropped_by_retention"},
     {"dedup_table_not_durable"},
