@@ -103,16 +103,19 @@ bool BarrierCleaning::is_removable(const BarrierRow& row, Finality finality,
   if (TALLY_SEEDED_BUG("barrier_row_removed_too_early")) return true;
   // The broker's clock says that the row is old, or it would not have been listed. So must the database's: one of them that
   // was stepped removes nothing early.
-  if (row.age_ms < lifetime_ms_ + limits::kBarrierMarginMs) return false;
+  const auto is_over = [&](std::int64_t lifetime_ms) {
+    return row.age_ms >= lifetime_ms + limits::kBarrierMarginMs;
+  };
   const std::int64_t longest_over_ms = page_->listed_at_ms - limits::kTransactionLifetimeMsMax;
   switch (finality) {
     case Finality::kOpen:
       return false;
     case Finality::kFinal:
-      return true;
+      return is_over(lifetime_ms_);
     case Finality::kUnknown:
-      return row.written_at_ms + limits::kBarrierMarginMs <
-             std::min(known_since_ms, longest_over_ms);
+      return is_over(limits::kTransactionLifetimeMsMax) &&
+             row.written_at_ms + limits::kBarrierMarginMs <
+                 std::min(known_since_ms, longest_over_ms);
   }
   return false;
 }

@@ -6,7 +6,7 @@
 // A row stays while the broker knows its transaction as open, and when it belongs to another log. A transaction that the
 // broker does not know was decided before its horizon; its row goes when the longest lifetime there is has passed, too.
 // Times are the broker's, as estimated at Hello, against the databases' own; the margin is for the difference. A row has to be
-// old by the clock of its database, too.
+// as old by the clock of its database, too.
 // Concurrency: one thread; no I/O, no clock.
 
 #include <cstdint>

@@ -173,7 +173,7 @@ void BrokerCore::State::admit(Command& command, const store::Keepalive& bytes) {
   } else if (auto* list = std::get_if<ListTransactionsRequest>(&body)) {
     desk.admit_list(waiter, std::move(*list));
   } else if (auto* find_final = std::get_if<FindFinalRequest>(&body)) {
-    desk.admit_find_final(waiter, *find_final);
+    desk.admit_find_final(waiter, *find_final, retention.now_ms());
   } else {
     context.refuse(waiter, ErrorCode::kUnknownRequest, "the core does not serve this request");
   }

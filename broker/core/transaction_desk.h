@@ -14,6 +14,9 @@
 
 namespace tally::broker {
 
+/// Transactions of FindFinal that are looked up at once; what is beyond them is OVERLOADED.
+inline constexpr std::size_t kFindingMax = 16 * limits::kFindFinalMax;
+
 class TransactionDesk {
  public:
   TransactionDesk(Context& context, Topics& topics, ProducerGroups& producer_groups,
@@ -31,7 +34,8 @@ class TransactionDesk {
   void admit_manage(const Waiter& waiter, const ManageTransactionRequest& request);
   void admit_show(const Waiter& waiter, const ShowTransactionRequest& request);
   void admit_list(const Waiter& waiter, ListTransactionsRequest&& request);
-  void admit_find_final(const Waiter& waiter, const FindFinalRequest& request);
+  /// `now_ms`: by the retention clock. A wall clock that is set ends no lifetime.
+  void admit_find_final(const Waiter& waiter, const FindFinalRequest& request, std::int64_t now_ms);
   /// Admits what waited for an END that is applied by now. To be called at the end of each batch.
   void flush();
 
@@ -101,6 +105,7 @@ class TransactionDesk {
   Sessions& sessions_;
   std::unordered_map<std::string, std::vector<Delayed>> delayed_{};
   std::vector<std::string> ended_{};  ///< ids whose delayed requests can go on
+  std::size_t finding_ = 0;           ///< transactions of FindFinal that are being looked up
 };
 
 }  // namespace tally::broker

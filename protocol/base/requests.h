@@ -289,7 +289,7 @@ struct ManageTransactionResponse {
 
 enum class Finality : std::uint8_t {
   kOpen = 1,     ///< pending, parked, or decided too short a time ago
-  kFinal = 2,    ///< decided, and its lifetime and limits::kBarrierMarginMs have passed
+  kFinal = 2,    ///< decided, and no local work under it can begin to commit any more
   kUnknown = 3,  ///< decided before known_since_ms, or never stored here
 };
 /// Of which transactions can a database forget its barrier row?

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "broker/core/transaction_desk.h"
 #include "protocol/base/limits.h"
 #include "tests/core/retention_scene.h"
 
@@ -9,6 +10,8 @@ namespace tally::broker {
 namespace {
 
 constexpr std::int64_t kLifetimeMs = 10'000;
+// A clock that is drawn to another one runs fast by a tenth.
+constexpr std::int64_t kOverMs = kLifetimeMs + kLifetimeMs / 10 + limits::kBarrierMarginMs;
 
 std::vector<Finality> finality(Scene& s, std::vector<std::string> ids) {
   return s.broker
@@ -36,12 +39,13 @@ TEST_CASE("a decided transaction is final when its lifetime and the margin have 
   decide(s, "committed", Decision::kCommit);
   decide(s, "rolled back", Decision::kRollback);
   const std::vector<std::string> ids = {"committed", "never", "rolled back"};
-  s.broker.advance(kLifetimeMs + limits::kBarrierMarginMs - 1);
+  s.broker.advance(kOverMs - 1);
   REQUIRE(finality(s, ids) ==
           std::vector<Finality>{Finality::kOpen, Finality::kUnknown, Finality::kOpen});
   s.broker.advance(1);
   const std::vector<Finality> over{Finality::kFinal, Finality::kUnknown, Finality::kFinal};
   REQUIRE(finality(s, ids) == over);
+  s.send(1, "other");  // the newest entry tells a broker that starts how late it is
   s.broker.checkpoint();
   s.restart(GENERATE(TestBroker::Start::kCheckpoint, TestBroker::Start::kRebuild));
   REQUIRE(finality(s, ids) == over);
@@ -52,10 +56,45 @@ TEST_CASE("a transaction with a lifetime of its own is final after that one") {
   REQUIRE(s.broker.ask<SetProducerGroupResponse>(
       s.session, SetProducerGroupRequest{{.name = "g", .checks = {.lifetime_ms = 50'000}}}));
   decide(s, "x", Decision::kRollback);
-  s.broker.advance(kLifetimeMs + limits::kBarrierMarginMs);
+  s.broker.advance(kOverMs);
   REQUIRE(finality(s, {"x"}) == std::vector<Finality>{Finality::kOpen});
-  s.broker.advance(40'000);
+  s.broker.advance(44'000);
   REQUIRE(finality(s, {"x"}) == std::vector<Finality>{Finality::kFinal});
+}
+
+TEST_CASE("no lifetime is over because a clock was set, or because the broker was down") {
+  Scene s(long_retention());
+  decide(s, "x", Decision::kRollback);
+  const auto x = [&] { return finality(s, {"x"}).front(); };
+  const bool restarted = GENERATE(false, true);
+  if (restarted) s.broker.stand_still(GENERATE(0, kDayMs));
+  s.broker.jump_wall(kDayMs);
+  if (restarted) s.restart(TestBroker::Start::kCheckpoint);
+  REQUIRE(x() == Finality::kOpen);
+  // The retention clock is drawn to the one that was set: it runs fast meanwhile.
+  s.broker.advance(kOverMs * 10 / 11 - 1);
+  REQUIRE(x() == Finality::kOpen);
+  s.broker.advance(kOverMs / 10);
+  REQUIRE(x() == Finality::kFinal);
+}
+
+TEST_CASE("of too many transactions at once it is refused to look for finality") {
+  Scene s;
+  FindFinalRequest request;
+  for (std::uint32_t i = 0; i < limits::kFindFinalMax; ++i) {
+    request.transactions.push_back(std::to_string(i));
+  }
+  std::vector<RequestId> asked;
+  for (std::size_t i = 0; i <= kFindingMax / limits::kFindFinalMax; ++i) {
+    asked.push_back(s.broker.submit(s.session, request));
+  }
+  const auto refused = s.broker.answer(asked.back());
+  REQUIRE(refused);
+  REQUIRE(code(*refused) == ErrorCode::kOverloaded);
+  asked.pop_back();
+  s.broker.run();
+  for (const RequestId id : asked) REQUIRE(code(s.broker.answer(id).value()) == ErrorCode::kOk);
+  REQUIRE(finality(s, request.transactions).size() == limits::kFindFinalMax);
 }
 
 TEST_CASE("a pending or parked transaction is open, however old it is") {

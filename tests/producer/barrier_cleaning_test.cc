@@ -198,15 +198,20 @@ TEST_CASE("a page of the longest ids is a request that a broker takes") {
 TEST_CASE("a row stays that only the broker's clock calls old") {
   Scene s;
   s.write("tx");
-  s.others = Finality::kFinal;
-  s.connect(kWrittenMs + kOldMs + 1);
+  s.others = GENERATE(Finality::kFinal, Finality::kUnknown);
+  const bool is_known = s.others == Finality::kFinal;
+  const std::int64_t old_ms =
+      is_known ? kOldMs : limits::kTransactionLifetimeMsMax + limits::kBarrierMarginMs;
+  s.known_since_ms = kWrittenMs + old_ms;
+  s.connect(kWrittenMs + old_ms + 1);
   s.desk.core.tick(s.desk.now);
   auto rows = s.db.barrier_rows(s.desk.take<action::ListBarrier>().query).value();
   REQUIRE(rows.size() == 1);
-  rows.front().age_ms = 1'000;
+  const bool is_old = GENERATE(false, true);
+  rows.front().age_ms = is_old ? old_ms : old_ms - 1;
   s.desk.core.barrier_listed(s.desk.now, std::move(rows));
   s.desk.core.finality_answered(s.desk.now, s.say(s.desk.take<action::AskFindFinal>().request));
-  CHECK(s.desk.none<action::ForgetRows>());
+  CHECK(s.desk.none<action::ForgetRows>() != is_old);
 }
 
 TEST_CASE("rows of another broker's log stay") {
