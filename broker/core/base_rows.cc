@@ -19,8 +19,9 @@ std::span<const keys::Kind> base_kinds() {
 
 std::optional<Lsn> oldest_half(std::string_view key, std::string_view row) {
   const auto id = keys::id_of_form(keys::KeyReader(key).rest());
+  Origins origins;
   Transaction transaction;
-  if (!id || !decode_open(*id, row, transaction)) return std::nullopt;
+  if (!id || !decode_open(*id, row, origins, transaction)) return std::nullopt;
   if (TALLY_SEEDED_BUG("half_dropped_by_retention")) return Lsn(UINT64_MAX);
   const auto by_lsn = [](const Half& a, const Half& b) { return a.message.lsn < b.message.lsn; };
   const auto& halves = transaction.halves;
@@ -29,8 +30,9 @@ std::optional<Lsn> oldest_half(std::string_view key, std::string_view row) {
 
 std::optional<Lsn> end_of_decided(std::string_view key, std::string_view row) {
   const auto id = keys::id_of_form(keys::KeyReader(key).rest());
+  Origins origins;
   Transaction transaction;
-  if (!id || !decode_decided(*id, row, transaction)) return std::nullopt;
+  if (!id || !decode_decided(*id, row, origins, transaction)) return std::nullopt;
   return transaction.decided_lsn;
 }
 

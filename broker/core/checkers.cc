@@ -58,7 +58,7 @@ void Checkers::unlink(Transaction& transaction) {
   transaction.unlink();
   if (!transaction.waiting) return;
   transaction.waiting = false;
-  const std::string key = pool_key(transaction.group(), transaction.store);
+  const std::string key = pool_key(transaction.group(), transaction.store());
   --pools_.at(key).waiting_count;
   drop_if_empty(key);
 }
@@ -108,7 +108,7 @@ void Checkers::use_up(Transaction& transaction) {
 }
 
 void Checkers::wait(Transaction& transaction) {
-  Pool& pool = pools_[pool_key(transaction.group(), transaction.store)];
+  Pool& pool = pools_[pool_key(transaction.group(), transaction.store())];
   if (TALLY_SEEDED_BUG("budget_burns_while_nobody_connected") && pool.sessions.empty()) {
     return count(transaction, {});
   }
@@ -139,7 +139,7 @@ std::uint32_t Checkers::ask_now(Transaction& transaction) {
 }
 
 std::uint32_t Checkers::online(const Transaction& transaction) const {
-  const auto pool = pools_.find(pool_key(transaction.group(), transaction.store));
+  const auto pool = pools_.find(pool_key(transaction.group(), transaction.store()));
   return pool == pools_.end() ? 0 : static_cast<std::uint32_t>(pool->second.sessions.size());
 }
 
@@ -212,7 +212,7 @@ void Checkers::ask(Transaction& transaction, SessionId session) {
        .request = {
            .transaction = std::string(transaction.id()),
            .group = std::string(transaction.group()),
-           .store = transaction.store,
+           .store = transaction.store(),
            .handle = transaction.handle(context_.log),
            .challenge = challenge,
            .messages = static_cast<std::uint32_t>(transaction.halves.size()),

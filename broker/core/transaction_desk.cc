@@ -249,14 +249,14 @@ void TransactionDesk::store_half(Transaction& transaction, const store::HalfExte
                                  const Applying& applying) {
   const auto& header = applying.record.header;
   if (transaction.state == TxState::kNone) {
-    transaction.set_names(half.transaction, half.group, half.client);
+    transaction.origin =
+        transactions_.origin({.group = half.group, .client = half.client, .store = half.store});
     transaction.decided_by = {};
     transaction.decided_at_ms = 0;
     transaction.decided_lsn = {};
     transaction.halves.clear();
     transaction.history.reset();
     transaction.checks = 0;
-    transaction.store = half.store;
     transaction.lsn = header.lsn;
     transaction.time_ms = applying.time_ms;
     transaction.first_check_ms = as_delay(half.first_check_ms);

@@ -34,7 +34,7 @@ TransactionInfo TransactionDesk::info(const Transaction& transaction) const {
   TransactionInfo info{.id = std::string(transaction.id()),
                        .group = std::string(transaction.group()),
                        .client = std::string(transaction.client()),
-                       .store = is_open(transaction.state) ? transaction.store : StoreId{},
+                       .store = is_open(transaction.state) ? transaction.store() : StoreId{},
                        .state = public_state(transaction.state),
                        .topics = {},
                        .messages = static_cast<std::uint32_t>(transaction.halves.size()),

@@ -91,7 +91,7 @@ std::string encode_open(const Transaction& transaction) {
   put_signed_varint(row, transaction.first_check_ms);
   put_signed_varint(row, transaction.lifetime_ms);
   put_varint(row, transaction.checks);
-  out.put_bytes(transaction.store.view());
+  out.put_bytes(transaction.store().view());
   out.put_string8(transaction.group());
   out.put_string8(transaction.client());
   put_varint(row, transaction.halves.size());
@@ -100,7 +100,7 @@ std::string encode_open(const Transaction& transaction) {
   return row;
 }
 
-bool decode_open(std::string_view id, std::string_view row, Transaction& to) {
+bool decode_open(std::string_view id, std::string_view row, Origins& origins, Transaction& to) {
   ByteReader in(row);
   to.state = TxState(in.get<std::uint8_t>());
   to.lsn = Lsn(get_varint(in));
@@ -108,11 +108,14 @@ bool decode_open(std::string_view id, std::string_view row, Transaction& to) {
   to.first_check_ms = as_delay(get_signed_varint(in));
   to.lifetime_ms = as_delay(get_signed_varint(in));
   to.checks = get_varint32(in);
-  const std::string_view store = in.get_bytes(to.store.bytes.size());
+  Origin origin;
+  const std::string_view store = in.get_bytes(origin.store.bytes.size());
   if (!in.ok()) return false;
-  std::memcpy(to.store.bytes.data(), store.data(), store.size());
-  const std::string_view group = in.get_string8();
-  to.set_names(id, group, in.get_string8());
+  std::memcpy(origin.store.bytes.data(), store.data(), store.size());
+  origin.group = in.get_string8();
+  origin.client = in.get_string8();
+  to.id_text.set(id);
+  to.origin = origins.share(origin);
   for (std::uint64_t left = get_varint(in); left > 0 && in.ok(); --left) {
     to.halves.push_back(get_half(in));
   }
@@ -150,7 +153,7 @@ std::string encode_decided(const Transaction& transaction) {
   return row;
 }
 
-bool decode_decided(std::string_view id, std::string_view row, Transaction& to) {
+bool decode_decided(std::string_view id, std::string_view row, Origins& origins, Transaction& to) {
   ByteReader in(row);
   const auto first = in.get<std::uint8_t>();
   to.state = TxState(first & kStateBits);
@@ -163,8 +166,11 @@ bool decode_decided(std::string_view id, std::string_view row, Transaction& to) 
   const bool usual = (first & kUsualTimes) != 0;
   to.first_check_ms = as_delay(usual ? kUsualFirstCheckMs : get_signed_varint(in));
   to.lifetime_ms = as_delay(usual ? kUsualLifetimeMs : get_signed_varint(in));
-  const std::string_view group = in.get_string8();
-  to.set_names(id, group, in.get_string8());
+  Origin origin;
+  origin.group = in.get_string8();
+  origin.client = in.get_string8();
+  to.id_text.set(id);
+  to.origin = origins.share(origin);
   if ((first & kHasHistory) != 0) to.history = get_history(in);
   while (in.ok() && in.left() > 0) {
     Half half;

@@ -1,6 +1,7 @@
 #include "broker/core/transactions.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "broker/core/index_keys.h"
@@ -41,20 +42,26 @@ void Halves::push_back(const Half& half) {
   ++size_;
 }
 
-void TransactionNames::set(std::string_view id, std::string_view group, std::string_view client) {
-  constexpr std::size_t kLeast = 56;  // with the allocator's 8 bytes a cache line
-  const std::size_t bytes = std::max(kLeast, id.size() + group.size() + client.size());
-  if (bytes > capacity_) {
-    text_.reset(new char[bytes]);
-    capacity_ = static_cast<std::uint16_t>(bytes);
+void IdText::set(std::string_view id) {
+  clear();
+  char* to = near_;
+  if (id.size() > kNearBytes) {
+    to = std::make_unique<char[]>(id.size()).release();
+    std::memcpy(near_, &to, sizeof to);
   }
-  char* to = text_.get();
-  for (const std::string_view name : {id, group, client}) {
-    to = std::copy(name.begin(), name.end(), to);
-  }
-  id_bytes_ = static_cast<std::uint8_t>(id.size());
-  group_bytes_ = static_cast<std::uint8_t>(group.size());
-  client_bytes_ = static_cast<std::uint8_t>(client.size());
+  std::copy(id.begin(), id.end(), to);
+  bytes_ = static_cast<std::uint8_t>(id.size());
+}
+
+void IdText::clear() {
+  if (is_far()) std::unique_ptr<char[]>(far()).reset();
+  bytes_ = 0;
+}
+
+char* IdText::far() const {
+  char* text = nullptr;
+  std::memcpy(&text, near_, sizeof text);
+  return text;
 }
 
 bool Transaction::has(std::uint64_t half_fingerprint) const {
@@ -88,10 +95,10 @@ Winner Transaction::winner() const {
 
 void Transaction::clear() {
   unlink();
-  names.clear();
+  id_text.clear();
+  origin = {};
   state = TxState::kNone;
   decided_by = {};
-  store = {};
   lsn = decided_lsn = {};
   time_ms = decided_at_ms = 0;
   first_check_ms = lifetime_ms = 0;
@@ -151,7 +158,7 @@ Transaction& Transactions::make(std::string_view id) {
   }
   Transaction& made = *spare_.back();
   spare_.pop_back();
-  made.set_names(id, {}, {});
+  made.id_text.set(id);
   insert(made);
   return made;
 }
@@ -272,8 +279,8 @@ void Transactions::release_some(std::size_t most) {
   }
 }
 
-bool Transactions::read_decided(std::string_view id, std::string_view row, Transaction& to) const {
-  if (!decode_decided(id, row, to)) return false;
+bool Transactions::read_decided(std::string_view id, std::string_view row, Transaction& to) {
+  if (!decode_decided(id, row, origins_, to)) return false;
   forget_old_decision(to);
   return true;
 }
@@ -289,7 +296,7 @@ Result<void> Transactions::restore(const store::IndexView& index) {
     const auto id = keys::id_of_form(keys::KeyReader(key).rest());
     if (!id) return false;
     Transaction& transaction = obtain(*id);
-    if (!decode_open(*id, row, transaction)) return false;
+    if (!decode_open(*id, row, origins_, transaction)) return false;
     transaction.open_row = true;
     reserve_end(transaction, transaction.group(), transaction.client());
     count(transaction.state, transaction.time_ms, 1);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -16,6 +17,7 @@
 
 #include "broker/core/context.h"
 #include "broker/core/half.h"
+#include "broker/core/origins.h"
 #include "broker/core/transaction_rules.h"
 
 namespace tally::broker {
@@ -29,22 +31,25 @@ struct History {
   bool operator==(const History&) const = default;
 };
 
-/// Id, producer group and client of a transaction: one allocation, which is used again. Each at most 255 bytes.
-class TransactionNames {
+/// A transaction's id, at most 255 bytes. One of up to 39, as SDKs make them, takes no memory of its own.
+class IdText {
  public:
-  /// None of the views may point in here.
-  void set(std::string_view id, std::string_view group, std::string_view client);
-  void clear() { id_bytes_ = group_bytes_ = client_bytes_ = 0; }
-  std::string_view id() const { return {text_.get(), id_bytes_}; }
-  std::string_view group() const { return {text_.get() + id_bytes_, group_bytes_}; }
-  std::string_view client() const {
-    return {text_.get() + id_bytes_ + group_bytes_, client_bytes_};
-  }
+  IdText() = default;
+  IdText(const IdText&) = delete;
+  IdText& operator=(const IdText&) = delete;
+  ~IdText() { clear(); }
+  /// Not a view of this one.
+  void set(std::string_view id);
+  void clear();
+  std::string_view view() const { return {is_far() ? far() : near_, bytes_}; }
 
  private:
-  std::unique_ptr<char[]> text_{};
-  std::uint16_t capacity_ = 0;
-  std::uint8_t id_bytes_ = 0, group_bytes_ = 0, client_bytes_ = 0;
+  static constexpr std::size_t kNearBytes = 39;
+  bool is_far() const { return bytes_ > kNearBytes; }
+  char* far() const;
+
+  alignas(char*) char near_[kNearBytes];  ///< the id, or a pointer to it
+  std::uint8_t bytes_ = 0;
 };
 
 /// Delays of a transaction fit: kTransactionLifetimeMsMax is 30 days.
@@ -61,12 +66,10 @@ struct Asked {
 /// There may be millions: the order of members keeps it small.
 struct Transaction : TimerHook {
   Transaction() : TimerHook(TimerKind::kCheck) {}
-  std::string_view id() const { return names.id(); }
-  std::string_view group() const { return names.group(); }
-  std::string_view client() const { return names.client(); }
-  void set_names(std::string_view id, std::string_view group, std::string_view client) {
-    names.set(id, group, client);
-  }
+  std::string_view id() const { return id_text.view(); }
+  std::string_view group() const { return origin.get().group; }
+  std::string_view client() const { return origin.get().client; }
+  StoreId store() const { return origin.get().store; }
   bool has(std::uint64_t half_fingerprint) const;
   const Half* find(std::uint32_t number) const;
   std::uint64_t block_bytes() const;
@@ -101,6 +104,7 @@ struct Transaction : TimerHook {
   bool parking : 1 = false;      ///< Park is in flight
   bool waiting : 1 = false;      ///< in its pool, for somebody to ask
 
+  IdText id_text{};
   std::uint32_t checks = 0;     ///< delivered ones; durable
   std::uint32_t pins = 0;       ///< requests in flight and look-ups
   std::uint32_t end_bytes = 0;  ///< of the log, reserved for its END
@@ -108,8 +112,7 @@ struct Transaction : TimerHook {
   Transaction* next_in_bucket = nullptr;
 
   // Durable.
-  TransactionNames names{};
-  StoreId store{};
+  Origins::Share origin{};
   Lsn lsn{};                 ///< of the first half
   std::int64_t time_ms = 0;  ///< of the first half's entry
   std::uint32_t first_check_ms = 0;
@@ -124,6 +127,7 @@ struct Transaction : TimerHook {
   std::unique_ptr<Asked> asked{};  ///< the check asked last
   std::int64_t not_before_ms = 0;
 };
+static_assert(sizeof(Transaction) <= 240);
 
 inline constexpr std::size_t kCheckRecordsMax = 16;
 // The first PREPARE of a transaction, which says that nobody has seen the id before, may come on its old connection when its
@@ -152,7 +156,8 @@ class Transactions {
   bool insert_decided(std::string_view id, std::string_view row) {
     return read_decided(id, row, obtain(id));
   }
-  bool read_decided(std::string_view id, std::string_view row, Transaction& to) const;
+  bool read_decided(std::string_view id, std::string_view row, Transaction& to);
+  Origins::Share origin(const Origin& origin) { return origins_.share(origin); }
 
   /// Keeps count of pending and parked ones.
   void set_state(Transaction& transaction, TxState state);
@@ -219,6 +224,7 @@ class Transactions {
   void remove(Transaction& transaction);
 
   Context& context_;
+  Origins origins_{};  ///< before the transactions: they have shares of it
   std::array<Table, 256> tables_{};
   static constexpr std::size_t kChunk = 64;
   std::vector<std::unique_ptr<Transaction[]>> storage_{};  ///< kChunk each
@@ -235,8 +241,8 @@ class Transactions {
 
 // Rows of the index (tables in README.md). Decoding fills a cleared transaction; false when the bytes do not match.
 std::string encode_open(const Transaction& transaction);
-bool decode_open(std::string_view id, std::string_view row, Transaction& to);
+bool decode_open(std::string_view id, std::string_view row, Origins& origins, Transaction& to);
 std::string encode_decided(const Transaction& transaction);
-bool decode_decided(std::string_view id, std::string_view row, Transaction& to);
+bool decode_decided(std::string_view id, std::string_view row, Origins& origins, Transaction& to);
 
 }  // namespace tally::broker

@@ -18,7 +18,7 @@ constexpr Lsn kNext{1 << 20};
 
 std::string open_row(const std::string& id, Lsn half) {
   Transaction transaction;
-  transaction.set_names(id, "makers", "client");
+  transaction.id_text.set(id);
   transaction.state = TxState::kPending;
   transaction.halves.push_back({.message = {.lsn = half}, .number = 1});
   return encode_open(transaction);

@@ -56,7 +56,7 @@ struct Decided : LogFixture {
                 .time_ms = entry.header().time_ms,
                 .log = options.new_log_id};
     Transaction transaction;
-    transaction.set_names(id, "g", {});
+    transaction.id_text.set(id);
     transaction.state = TxState::kCommitted;
     transaction.decided_lsn = lsn;
     write(keys::transaction(kShard, Kind::kDecided, id), encode_decided(transaction));

@@ -138,11 +138,12 @@ Json transaction_fields(const broker::Transaction& transaction) {
 }
 
 Fields open_row(std::string_view value) {
+  broker::Origins origins;
   broker::Transaction transaction;
-  if (!broker::decode_open({}, value, transaction)) return std::nullopt;
+  if (!broker::decode_open({}, value, origins, transaction)) return std::nullopt;
   Json fields = {{"state", transaction.state == broker::TxState::kParked ? "parked" : "pending"}};
   fields.update(transaction_fields(transaction));
-  fields["store"] = transaction.store.to_hex();
+  fields["store"] = transaction.store().to_hex();
   Json halves = Json::array();
   for (const broker::Half& half : transaction.halves) {
     halves.push_back({{"message", half.number},
@@ -155,8 +156,9 @@ Fields open_row(std::string_view value) {
 }
 
 Fields decided_row(std::string_view value) {
+  broker::Origins origins;
   broker::Transaction transaction;
-  if (!broker::decode_decided({}, value, transaction)) return std::nullopt;
+  if (!broker::decode_decided({}, value, origins, transaction)) return std::nullopt;
   const Winner winner = transaction.winner();
   Json fields = {{"state", name(winner.state)},
                  {"decided_by", name(winner.decided_by)},
