@@ -21,8 +21,8 @@ class ClientLink final : public Network::Client {
     Network& network;
     Network::Listener& broker;
     Observer& observer;
-    bool notes_sends =
-        true;  ///< false: their caller does, a message and all its repeats as one call
+    /// False: their caller does, a message and all its repeats as one call.
+    bool notes_sends = true;
   };
   using Answered = std::function<void(Result<net::Answer>&&)>;
 

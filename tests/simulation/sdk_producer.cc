@@ -13,11 +13,11 @@ constexpr std::int64_t kDayMs = 24 * 3'600'000;
 constexpr std::int64_t kRegisterTimeoutMs = 10'000;
 constexpr std::int64_t kFindFinalTimeoutMs = 10'000;
 
+/// The channel gives no answer of another kind.
 template <typename T>
-Result<T> unwrap(Result<net::Answer>&& answer) {
+Result<T> response_in(Result<net::Answer>&& answer) {
   if (!answer) return std::move(answer).error();
-  if (T* response = std::get_if<T>(&answer->response)) return std::move(*response);
-  return Error(ErrorCode::kInternal, "the answer is of another kind than the request");
+  return std::get<T>(std::move(answer->response));
 }
 
 }  // namespace
@@ -244,7 +244,7 @@ void SdkProducer::arm_timer() {
 template <typename Response, typename Then>
 void SdkProducer::ask(Request request, std::string_view block, std::int64_t timeout_ms, Then then) {
   link_->ask(request, block, timeout_ms, [this, then](Result<net::Answer>&& answer) {
-    then(unwrap<Response>(std::move(answer)));
+    then(response_in<Response>(std::move(answer)));
     if (core_ != nullptr) pump();
   });
 }
