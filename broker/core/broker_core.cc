@@ -173,7 +173,7 @@ void BrokerCore::State::admit(Command& command, const store::Keepalive& bytes) {
   } else if (auto* list = std::get_if<ListTransactionsRequest>(&body)) {
     desk.admit_list(waiter, std::move(*list));
   } else if (auto* find_final = std::get_if<FindFinalRequest>(&body)) {
-    desk.admit_find_final(waiter, *find_final, retention.now_ms());
+    desk.admit_find_final(waiter, *find_final);
   } else {
     context.refuse(waiter, ErrorCode::kUnknownRequest, "the core does not serve this request");
   }
@@ -391,6 +391,7 @@ void BrokerCore::propose_mark() {
 }
 
 Effects& BrokerCore::effects() { return state_->context.effects; }
+std::int64_t BrokerCore::now_ms() const { return state_->context.now_ms(); }
 EntryIndex BrokerCore::applied() const { return state_->context.applied; }
 
 BrokerCore::Counters BrokerCore::counters() const {

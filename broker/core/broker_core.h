@@ -54,6 +54,8 @@ class BrokerCore {
   void tick(Now now);
   /// Boot time in ms at which tick() has something to do next.
   std::int64_t next_tick_ms() const;
+  /// The broker's time, as it stands in entries.
+  std::int64_t now_ms() const;
 
   // --- the log -----------------------------------------------------------------------------------------------------
   bool has_entry() const;

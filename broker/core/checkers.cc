@@ -209,15 +209,15 @@ void Checkers::ask(Transaction& transaction, SessionId session) {
   ++context_.counters.checks_sent;
   context_.effects.checks.push_back(
       {.session = session,
-       .request = {
-           .transaction = std::string(transaction.id()),
-           .group = std::string(transaction.group()),
-           .store = transaction.store(),
-           .handle = transaction.handle(context_.log),
-           .challenge = challenge,
-           .messages = static_cast<std::uint32_t>(transaction.halves.size()),
-           .attempt = transaction.checks + 1,
-           .expires_in_ms = transaction.time_ms + transaction.lifetime_ms - context_.now_ms()}});
+       .request = {.transaction = std::string(transaction.id()),
+                   .group = std::string(transaction.group()),
+                   .store = transaction.store(),
+                   .handle = transaction.handle(context_.log),
+                   .challenge = challenge,
+                   .messages = static_cast<std::uint32_t>(transaction.halves.size()),
+                   .attempt = transaction.checks + 1,
+                   .expires_in_ms =
+                       context_.lifetime_left_ms(transaction.time_ms, transaction.lifetime_ms)}});
 }
 
 void Checkers::give_up(Transaction& transaction) {

@@ -53,6 +53,12 @@ struct Context {
       : options(core_options), shard(shard_id), log(log_id) {}
 
   std::int64_t now_ms() const { return clock.now_ms(); }
+  /// For how long local work of a transaction prepared at `since_ms` may still begin to commit, at most; negative: no more. By
+  /// the retention clock, so that a clock that is set ends no lifetime; and a tenth longer, because a clock that is drawn
+  /// to another one may run that much too fast.
+  std::int64_t lifetime_left_ms(std::int64_t since_ms, std::int64_t lifetime_ms) const {
+    return since_ms + lifetime_ms + lifetime_ms / 10 - retention_clock.now_ms();
+  }
 
   void answer(const Waiter& waiter, Response&& response);
   void answer(const Waiter& waiter, Error error);
@@ -68,6 +74,7 @@ struct Context {
   const ShardId shard;
   const LogId log;
   LogicalClock clock{};
+  RetentionClock retention_clock{};
   TimerWheel wheel{};
   Effects effects{};
   Loads loads{effects};

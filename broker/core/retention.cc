@@ -33,7 +33,7 @@ void Retention::bases(std::vector<KnownBase> existing) {
 }
 
 void Retention::serve(Now now, Lsn end, std::int64_t last_time_ms, std::int64_t behind_ms) {
-  clock_.start(now, last_time_ms, context_.now_ms(), behind_ms);
+  context_.retention_clock.start(now, last_time_ms, context_.now_ms(), behind_ms);
   changed_ = end > newest_.lsn;
   std::erase_if(bases_, [&](const KnownBase& base) { return base.lsn < context_.horizon; });
   if (context_.horizon.value == 0) return;
@@ -133,9 +133,9 @@ const KnownBase* Retention::next_of_topics() const {
 // --- one step ---
 
 void Retention::tick(Now now) {
-  clock_.advance(now.boot_ms, context_.now_ms());
+  context_.retention_clock.advance(now.boot_ms, context_.now_ms());
   if (TALLY_SEEDED_BUG("clock_step_deletes_segments")) {
-    clock_.start(now, 0, now.wall_ms, 0);
+    context_.retention_clock.start(now, 0, now.wall_ms, 0);
   }
   if (busy_ || context_.draining || now.boot_ms < step_at_ms_) return;
   step_at_ms_ = now.boot_ms + kStepMs;

@@ -40,14 +40,13 @@ class Retention {
 
   /// How far the retention clock is behind the logical one.
   std::int64_t clock_behind_ms() const { return context_.now_ms() - now_ms(); }
-  /// By the retention clock.
-  std::int64_t now_ms() const { return clock_.now_ms(); }
 
  private:
   struct Floors {
     Topic* topic = nullptr;
     store::RetainExtension retain{};
   };
+  std::int64_t now_ms() const { return context_.retention_clock.now_ms(); }
   std::int64_t age_ms(const KnownBase& base) const;
   const KnownBase* horizon_base() const;
   /// Everything before it is gone or may go.
@@ -71,7 +70,6 @@ class Retention {
   Context& context_;
   Topics& topics_;
   Transactions& transactions_;
-  RetentionClock clock_{};
   std::vector<KnownBase> bases_{};       ///< from the horizon on, readable as far as known
   KnownBase newest_{};                   ///< even when it is unreadable
   bool changed_ = false;                 ///< since the newest base

@@ -34,8 +34,7 @@ class TransactionDesk {
   void admit_manage(const Waiter& waiter, const ManageTransactionRequest& request);
   void admit_show(const Waiter& waiter, const ShowTransactionRequest& request);
   void admit_list(const Waiter& waiter, ListTransactionsRequest&& request);
-  /// `now_ms`: by the retention clock. A wall clock that is set ends no lifetime.
-  void admit_find_final(const Waiter& waiter, const FindFinalRequest& request, std::int64_t now_ms);
+  void admit_find_final(const Waiter& waiter, const FindFinalRequest& request);
   /// Admits what waited for an END that is applied by now. To be called at the end of each batch.
   void flush();
 

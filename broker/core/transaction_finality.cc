@@ -15,19 +15,17 @@ struct Finding {
   std::size_t left = 0;
 };
 
-Finality finality_of(const Transaction* known, std::int64_t now_ms) {
+Finality finality_of(const Transaction* known, const Context& context) {
   if (known == nullptr) return Finality::kUnknown;
-  // Local work whose deadline is not over may still begin to commit: its tombstone has to stand until then. A clock that
-  // is drawn to another one runs fast, by a tenth at most.
-  const std::int64_t longest_ms = known->lifetime_ms + std::int64_t{known->lifetime_ms} / 10;
-  const bool over = now_ms >= known->time_ms + longest_ms + limits::kBarrierMarginMs;
+  // Local work that may still begin to commit needs the tombstone that it is to find.
+  const bool over =
+      context.lifetime_left_ms(known->time_ms, known->lifetime_ms) + limits::kBarrierMarginMs <= 0;
   return is_decided(known->state) && over ? Finality::kFinal : Finality::kOpen;
 }
 
 }  // namespace
 
-void TransactionDesk::admit_find_final(const Waiter& waiter, const FindFinalRequest& request,
-                                       std::int64_t now_ms) {
+void TransactionDesk::admit_find_final(const Waiter& waiter, const FindFinalRequest& request) {
   if (finding_ + request.transactions.size() > kFindingMax) {
     return context_.refuse(waiter, ErrorCode::kOverloaded,
                            "finality is asked of too many transactions at once");
@@ -40,8 +38,8 @@ void TransactionDesk::admit_find_final(const Waiter& waiter, const FindFinalRequ
   // Taken first: what is decided before it stays unknown, however long the look-ups take.
   finding->response.known_since_ms = context_.horizon_ms;
   for (std::size_t i = 0; i < request.transactions.size(); ++i) {
-    find_known(request.transactions[i], [this, finding, i, now_ms](const Transaction* known) {
-      finding->response.finality[i] = finality_of(known, now_ms);
+    find_known(request.transactions[i], [this, finding, i](const Transaction* known) {
+      finding->response.finality[i] = finality_of(known, context_);
       --finding_;
       if (--finding->left > 0) return;
       context_.answer(finding->waiter, Response(std::move(finding->response)));

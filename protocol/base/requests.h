@@ -324,7 +324,7 @@ struct CheckRequest {
   std::uint64_t challenge = 0;  ///< proves only "answer to this check"
   std::uint32_t messages = 0;   ///< stored halves
   std::uint32_t attempt = 0;    ///< 1 …
-  /// until the lifetime is over, by broker time; negative when past
+  /// until the lifetime is over for certain (a tenth late, by a clock that nobody can set); negative when past
   std::int64_t expires_in_ms = 0;
   bool operator==(const CheckRequest&) const = default;
 };

@@ -181,4 +181,14 @@ TEST_CASE("a clock that jumps by a day moves no check") {
   REQUIRE(s.next_check(2'500));
 }
 
+TEST_CASE("no check calls a lifetime over because a clock was set while the broker was down") {
+  Scene s({.transaction_lifetime_ms = 60'000});
+  s.broker.prepared(s.producer, s.half).value();
+  s.broker.jump_wall(86'400'000);
+  s.restart(TestBroker::Start::kCheckpoint);
+  const auto check = s.next_check(11'000);
+  REQUIRE(check);
+  REQUIRE(check->request.expires_in_ms > 60'000 - 11'000);
+}
+
 }  // namespace tally::broker

@@ -280,15 +280,13 @@ void BrokerMachine::distribute() {
 
 void BrokerMachine::note_check(const broker::AskCheck& check) {
   const CheckRequest& asked = check.request;
-  const std::int64_t broker_time_ms =
-      asked.handle.time_ms + options_.core.transaction_lifetime_ms - asked.expires_in_ms;
   const std::string transaction = around_.observer.name_of(asked.transaction, asked.handle);
   around_.observer.challenged(asked.challenge, {clients_[check.session.value], transaction});
   around_.observer.add(clients_[check.session.value],
                        test::CheckAsked{.transaction = transaction,
                                         .challenge = asked.challenge,
                                         .attempt = asked.attempt,
-                                        .broker_time_ms = broker_time_ms});
+                                        .broker_time_ms = core_->now_ms()});
 }
 
 void BrokerMachine::answer(broker::Effects& effects) {

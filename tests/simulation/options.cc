@@ -105,10 +105,6 @@ void lean(Options& options) {
   if (options.leans_to(Race::kOldInstanceReturns)) options.producer.stop_per_s = 0.2;
   if (options.leans_to(Race::kPreparedTwice) && options.id_of_caller > 0)
     options.id_of_caller = 0.6;
-  // What a listener must not do after its lifetime is fenced by the broker's clock alone, a row of the barrier by the broker's
-  // and the database's.
-  options.producer.database_clock_jumps = options.listeners || options.seed % 2 == 0;
-  if (options.producer.database_clock_jumps) options.broker.clock_jump_per_s = 0;
 }
 
 }  // namespace

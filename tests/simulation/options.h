@@ -78,7 +78,6 @@ struct ProducerFaults {
   double stop_per_s = 0;               ///< as by SIGSTOP
   std::int64_t stopped_ms = 8'000;     ///< at most
   double clock_jump_per_s = 0;
-  bool database_clock_jumps = false;  ///< together with theirs
   std::int64_t down_ms = 3'000;
   double database_failure = 0;  ///< of a commit or a check: its outcome is not learned
 };

@@ -113,7 +113,7 @@ void SdkProducer::misfortunes() {
     };
     if (now_and_then(faults_.clock_jump_per_s)) {
       wall_.offset_ms += random_.between(-kDayMs, kDayMs);
-      if (identity_.database != nullptr && faults_.database_clock_jumps) {
+      if (identity_.database != nullptr) {
         identity_.database->wall().offset_ms += random_.between(-kDayMs, kDayMs);
       }
       world().trace(name(), "the wall clock jumps");
