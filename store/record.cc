@@ -44,6 +44,8 @@ std::string_view name(RecordType type) {
       return "LeaseExpired";
     case RecordType::kRetain:
       return "Retain";
+    case RecordType::kClock:
+      return "Clock";
   }
   return "";
 }

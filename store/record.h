@@ -36,6 +36,7 @@ enum class RecordType : std::uint8_t {
   kLeaseExpired = 17,
   // Named by the design, written by later versions: kRelease = 18, kRecall = 19, kRelocate = 20.
   kRetain = 21,
+  kClock = 22,
 };
 std::string_view name(RecordType type);
 /// Whether this version knows the type.

@@ -380,4 +380,13 @@ std::optional<RetainExtension> decode(const RecordHeader& header, std::string_vi
   return when_done(in, std::move(to));
 }
 
+void encode(const ClockExtension& from, std::string& to) { ByteWriter(to).put(from.behind_ms); }
+
+template <>
+std::optional<ClockExtension> decode(const RecordHeader& header, std::string_view extension) {
+  if (!is_plain(header, RecordType::kClock)) return std::nullopt;
+  ByteReader in(extension);
+  return when_done(in, ClockExtension{in.get<std::int64_t>()});
+}
+
 }  // namespace tally::store

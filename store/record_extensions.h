@@ -174,6 +174,12 @@ struct RetainExtension {
   }  ///< for the record header
 };
 
+/// How far the clock by which messages grow old is behind the time of the record's entry.
+struct ClockExtension {
+  std::int64_t behind_ms = 0;
+  static constexpr RecordType kType = RecordType::kClock;
+};
+
 void encode(const ConfigExtension&, std::string& out);
 void encode(const TopicChangeExtension&, std::string& out);
 void encode(const GroupChangeExtension&, std::string& out);
@@ -187,6 +193,7 @@ void encode(const ParkExtension&, std::string& out);
 void encode(const ResumeExtension&, std::string& out);
 void encode(const SettleExtension&, std::string& out);
 void encode(const RetainExtension&, std::string& out);
+void encode(const ClockExtension&, std::string& out);
 
 /// Views point into the extension's bytes.
 template <typename Extension>

@@ -258,7 +258,9 @@ Result<void> BrokerCore::State::apply(const store::EntryView& entry,
 Result<bool> BrokerCore::State::apply_record(const Applying& applying) {
   using store::RecordType;
   const RecordType type = applying.record.header.type;
-  if (type != RecordType::kMark && type != RecordType::kRetain) retention.changed();
+  const bool of_the_broker =
+      type == RecordType::kMark || type == RecordType::kRetain || type == RecordType::kClock;
+  if (!of_the_broker) retention.changed();
   switch (type) {
     case RecordType::kMark:
       return true;
@@ -289,6 +291,8 @@ Result<bool> BrokerCore::State::apply_record(const Applying& applying) {
       return deliveries.apply_settle(applying);
     case RecordType::kRetain:
       return apply_retain(applying);
+    case RecordType::kClock:
+      return configuration.apply_clock(applying);
   }
   return false;
 }
@@ -346,9 +350,6 @@ std::unique_ptr<store::IndexBatch> BrokerCore::take_checkpoint() {
   auto& context = state.context;
   TALLY_CHECK(!context.checkpoint.writing());
   if (state.retention.base_due()) state.retention.base_taken();
-  if (context.serving) {
-    state.configuration.set_clock_behind(state.retention.clock_behind_ms());
-  }
   state.configuration.collect();
   state.producers.collect();
   state.producer_groups.collect();

@@ -1,7 +1,5 @@
 #include "broker/core/configuration.h"
 
-#include <cstdlib>
-
 #include "broker/core/index_keys.h"
 #include "broker/core/varint.h"
 #include "protocol/base/bytes.h"
@@ -9,8 +7,7 @@
 namespace tally::broker {
 namespace {
 
-constexpr std::int64_t kClockSavedMs = 60'000;  // how exactly the index has the retention clock
-constexpr std::uint8_t kIndexFormat = 3;        // of the rows; another one means rebuild
+constexpr std::uint8_t kIndexFormat = 3;  // of the rows; another one means rebuild
 
 store::ConfigExtension config_of(const CoreOptions& options) {
   return {.first_check_ms = options.first_check_ms,
@@ -86,10 +83,13 @@ void Configuration::propose() {
   context_.proposals.propose(Waiter{}, context_.now_ms(), TopicUid{}, 0, config);
 }
 
-void Configuration::set_clock_behind(std::int64_t behind_ms) {
-  if (std::abs(behind_ms - clock_behind_ms_) < kClockSavedMs) return;
-  clock_behind_ms_ = behind_ms;
+bool Configuration::apply_clock(const Applying& applying) {
+  const auto clock =
+      store::decode<store::ClockExtension>(applying.record.header, applying.record.extension);
+  if (!clock) return false;
+  clock_behind_ms_ = clock->behind_ms;
   dirty_ = true;
+  return true;
 }
 
 }  // namespace tally::broker

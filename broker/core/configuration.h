@@ -19,9 +19,9 @@ class Configuration {
   void raise_horizon(Lsn horizon, std::int64_t time_ms);
   /// Proposes the options when they differ from what is logged, once there is room for that.
   void propose();
-  /// Of the retention clock, as the index has it.
+  bool apply_clock(const Applying& applying);
+  /// Of the retention clock, as it is logged.
   std::int64_t clock_behind_ms() const { return clock_behind_ms_; }
-  void set_clock_behind(std::int64_t behind_ms);
   void collect();
 
  private:

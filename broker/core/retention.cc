@@ -1,6 +1,7 @@
 #include "broker/core/retention.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 
 #include "broker/core/index_keys.h"
@@ -17,7 +18,8 @@ constexpr std::int64_t kBasesPerShortest = 16;   // … and of the shortest of a
 constexpr std::int64_t kBaseMsMin = 1'000;
 constexpr std::uint64_t kBasesPerSize = 16;
 constexpr std::int64_t kLifetimesKept = 2;
-constexpr std::int64_t kLookAgainMs = 30'000;  // at all open transactions
+constexpr std::int64_t kClockLoggedMs = 60'000;  // how exactly the log has the retention clock
+constexpr std::int64_t kLookAgainMs = 30'000;    // at all open transactions
 
 bool before(const KnownBase& base, Lsn lsn) { return base.lsn < lsn; }
 
@@ -34,10 +36,20 @@ void Retention::bases(std::vector<KnownBase> existing) {
 
 void Retention::serve(Now now, Lsn end, std::int64_t last_time_ms, std::int64_t behind_ms) {
   context_.retention_clock.start(now, last_time_ms, context_.now_ms(), behind_ms);
+  clock_logged_ms_ = behind_ms;
+  log_clock();
   changed_ = end > newest_.lsn;
   std::erase_if(bases_, [&](const KnownBase& base) { return base.lsn < context_.horizon; });
   if (context_.horizon.value == 0) return;
   if (const KnownBase* base = horizon_base()) cut(*base);
+}
+
+void Retention::log_clock() {
+  const std::int64_t behind_ms = clock_behind_ms();
+  if (std::abs(behind_ms - clock_logged_ms_) < kClockLoggedMs) return;
+  clock_logged_ms_ = behind_ms;
+  context_.proposals.propose(Waiter{}, context_.now_ms(), TopicUid{}, 0,
+                             store::ClockExtension{behind_ms});
 }
 
 bool Retention::base_due() const {
@@ -137,6 +149,7 @@ void Retention::tick(Now now) {
   if (TALLY_SEEDED_BUG("clock_step_deletes_segments")) {
     context_.retention_clock.start(now, 0, now.wall_ms, 0);
   }
+  if (!context_.in_reserve()) log_clock();
   if (busy_ || context_.draining || now.boot_ms < step_at_ms_) return;
   step_at_ms_ = now.boot_ms + kStepMs;
   step();

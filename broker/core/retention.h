@@ -47,6 +47,8 @@ class Retention {
     store::RetainExtension retain{};
   };
   std::int64_t now_ms() const { return context_.retention_clock.now_ms(); }
+  /// Before any other entry of a start, so that no start after it takes a clock that was set for time that has passed.
+  void log_clock();
   std::int64_t age_ms(const KnownBase& base) const;
   const KnownBase* horizon_base() const;
   /// Everything before it is gone or may go.
@@ -77,6 +79,7 @@ class Retention {
   bool base_wanted_ = false;             ///< for want of room, before its time
   bool busy_ = false;                    ///< with a step
   std::size_t in_flight_ = 0;            ///< Retain records of this step
+  std::int64_t clock_logged_ms_ = 0;     ///< how far behind it is by the log
   std::int64_t base_not_before_ms_ = 0;  ///< boot time
   std::int64_t step_at_ms_ = 0;          ///< boot time
   std::int64_t looked_at_ms_ =

@@ -206,6 +206,19 @@ TEST_CASE("a half repeated behind an end begins nothing, wherever replay begins"
   REQUIRE(s.broker.list(s.session, std::uint32_t(TransactionState::kPending)).empty());
 }
 
+TEST_CASE("a clock that was set is known to the next start, however soon it comes") {
+  Scene s;
+  s.send(3);
+  s.busy(20'000);
+  s.broker.jump_wall(100 * kRetentionMs);
+  s.restart(TestBroker::Start::kCheckpoint);
+  s.send(1, "other");  // its entry has the time that was set, and no checkpoint follows
+  s.restart(GENERATE(TestBroker::Start::kCheckpoint, TestBroker::Start::kRebuild));
+  REQUIRE(s.counters().retention_clock_behind_ms > 90 * kRetentionMs);
+  s.busy(20'000);
+  REQUIRE(s.queue().first == Offset(0));
+}
+
 TEST_CASE(
     "a broker that was down longer than retention keeps its pending halves and its messages") {
   Scene s;

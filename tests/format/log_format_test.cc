@@ -9,6 +9,8 @@ using namespace store;
 
 const std::string kDirectory = "/golden/0/log";
 const std::filesystem::path kGoldenFile = "tests/format/golden/log-v1/00000000000000000000.log";
+const std::filesystem::path kClockFile =
+    "tests/format/golden/log-v1-clock/00000000000000000000.log";
 
 void write_topics(GoldenLog& log) {
   log.begin();
@@ -94,18 +96,33 @@ void write_the_rest(GoldenLog& log) {
   log.write();
 }
 
-TEST_CASE("the log is written as the golden segment holds it") {
+void write_clock(GoldenLog& log) {
+  log.begin();
+  log.add(RecordType::kClock, ClockExtension{.behind_ms = 86'400'000});
+  log.mark();
+  log.seal();
+  log.write();
+}
+
+void check_written(const std::filesystem::path& golden, void (*write)(GoldenLog&)) {
   MemoryFileSystem files;
   const std::string path = put_segment(files, kDirectory, Lsn(0));
   auto opened = Log::open(files, golden_options(kDirectory), {},
                           [](const EntryView&) { return Result<void>(); });
   REQUIRE(opened);
   GoldenLog log(*opened->log);
-  write_topics(log);
-  write_messages(log);
-  write_the_rest(log);
-  check_golden(kGoldenFile,
+  write(log);
+  check_golden(golden,
                files.content(path).substr(0, kSegmentHeaderBytes + opened->log->end().value));
+}
+
+TEST_CASE("the log is written as the golden segments hold it") {
+  check_written(kGoldenFile, [](GoldenLog& log) {
+    write_topics(log);
+    write_messages(log);
+    write_the_rest(log);
+  });
+  check_written(kClockFile, write_clock);
 }
 
 TEST_CASE("the golden segment opens and replays") {

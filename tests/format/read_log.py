@@ -19,7 +19,7 @@ SEGMENT_HEADER, PREAMBLE, ENTRY_HEADER, RECORD_HEADER = 4096, 16, 64, 32
 NAMES = {1: "Mark", 2: "Config", 3: "TopicChange", 4: "GroupChange",
          5: "ProducerGroupChange", 8: "Append", 9: "Half",
          10: "End", 11: "CheckDelivered", 12: "Park", 13: "Resume", 14: "CheckAnswered", 16: "Settle",
-         17: "LeaseExpired", 21: "Retain"}
+         17: "LeaseExpired", 21: "Retain", 22: "Clock"}
 WITH_BLOCK = {"Append", "Half"}
 
 
@@ -134,6 +134,8 @@ def read_extension(kind, flags, data):
         count = fields.number("I")
         found["floors"] = [fields.named(("queue", "I"), ("first", "Q")) for _ in range(count)]
         found |= {"horizon_ms": fields.number("q")} if flags & 1 else {}
+    elif kind == "Clock":
+        found = {"behind_ms": fields.number("q")}
     else:
         found = {}
     fields.end()

@@ -57,6 +57,12 @@ TEST_CASE("floors and the horizon survive the log") {
   CHECK(decode<RetainExtension>(header_of(RecordType::kRetain), bytes_of(RetainExtension{})));
 }
 
+TEST_CASE("how far the retention clock is behind survives the log") {
+  const ClockExtension clock{.behind_ms = -86'400'000};
+  const std::string bytes = bytes_of(clock);
+  CHECK(round_trip(clock, header_of(RecordType::kClock), bytes).behind_ms == -86'400'000);
+}
+
 TEST_CASE("a topic's own retention survives the log, and is over 0") {
   const TopicChangeExtension topic{.queues = 4, .name = "t", .retention_ms = 60'000};
   const std::string bytes = bytes_of(topic);

@@ -111,6 +111,10 @@ ordered_json fields_of(const store::RetainExtension& from) {
           {"floors", std::move(floors)}};
 }
 
+ordered_json fields_of(const store::ClockExtension& from) {
+  return {{"behind_ms", from.behind_ms}};
+}
+
 ordered_json fields_of(const store::CheckAnsweredExtension& from) {
   return {{"transaction", from.transaction}, {"client", from.client}, {"reason", from.reason}};
 }
@@ -155,6 +159,8 @@ Answer with_extension(const store::RecordView& record, Answer none, Answer bad, 
       return take(store::decode<store::SettleExtension>(record.header, record.extension));
     case RecordType::kRetain:
       return take(store::decode<store::RetainExtension>(record.header, record.extension));
+    case RecordType::kClock:
+      return take(store::decode<store::ClockExtension>(record.header, record.extension));
   }
   return bad;
 }
