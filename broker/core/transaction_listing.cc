@@ -88,7 +88,9 @@ void TransactionDesk::with_known(const Waiter& waiter, const std::string& id,
 
 void TransactionDesk::admit_show(const Waiter& waiter, const ShowTransactionRequest& request) {
   with_known(waiter, request.transaction, [this, waiter](const Transaction& known) {
-    context_.answer(waiter, Response(ShowTransactionResponse{.transaction = info(known)}));
+    context_.answer(waiter, Response(ShowTransactionResponse{
+                                .transaction = info(known),
+                                .checkers = is_open(known.state) ? checkers_.online(known) : 0}));
   });
 }
 

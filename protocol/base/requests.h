@@ -251,6 +251,7 @@ struct ShowTransactionRequest {
 };
 struct ShowTransactionResponse {
   TransactionInfo transaction{};
+  std::uint32_t checkers = 0;  ///< sessions that could be asked now
   bool operator==(const ShowTransactionResponse&) const = default;
 };
 struct ListTransactionsRequest {

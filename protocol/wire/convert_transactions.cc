@@ -202,9 +202,11 @@ Result<void> from_wire(const pb::ShowTransactionRequest& from, ShowTransactionRe
 
 void to_wire(const ShowTransactionResponse& from, pb::ShowTransactionResponse& to) {
   write_transaction(from.transaction, *to.mutable_transaction());
+  to.set_checkers(from.checkers);
 }
 
 Result<void> from_wire(const pb::ShowTransactionResponse& from, ShowTransactionResponse& to) {
+  to.checkers = from.checkers();
   return read_transaction(from.transaction(), to.transaction);
 }
 

@@ -179,7 +179,7 @@ inline ShowTransactionRequest sample() {
 }
 template <>
 inline ShowTransactionResponse sample() {
-  return {sample_transaction()};
+  return {sample_transaction(), 3};
 }
 template <>
 inline ListTransactionsRequest sample() {

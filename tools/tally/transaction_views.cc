@@ -71,7 +71,7 @@ void print_checks(const TransactionInfo& transaction) {
 }
 
 /// What an operator needs to know, in the order in which it happened.
-void print_transaction(const TransactionInfo& transaction) {
+void print_transaction(const TransactionInfo& transaction, std::uint32_t checkers) {
   std::string topics;
   for (const std::string& topic : transaction.topics)
     topics += (topics.empty() ? " in " : ", ") + topic;
@@ -93,6 +93,8 @@ void print_transaction(const TransactionInfo& transaction) {
   }
   if (transaction.state == TransactionState::kParked) row("parked", transaction.reason);
   if (transaction.next_check_at_ms != 0) row("next check", time_text(transaction.next_check_at_ms));
+  row("checkers", checkers == 0 ? "nobody is connected who could answer a check"
+                                : std::to_string(checkers) + " connected");
   row("expires", time_text(transaction.expires_at_ms));
 }
 
@@ -103,9 +105,11 @@ int show(const Invocation& invocation) {
       ShowTransactionRequest{.transaction = invocation.text("ID")});
   if (!answer) return invocation.fail(answer.error());
   if (invocation.json()) {
-    print_line(to_json(answer->transaction));
+    Json line = to_json(answer->transaction);
+    line["checkers"] = answer->checkers;
+    print_line(line);
   } else {
-    print_transaction(answer->transaction);
+    print_transaction(answer->transaction, answer->checkers);
   }
   return kExitOk;
 }
