@@ -97,13 +97,15 @@ class Transactions(WithBroker):
             self.assertGreater(pending.pop(key), 0)
         self.assertEqual(pending, {"id": "a", "state": "pending", "group": "shop",
                                    "client": "tally", "topics": ["orders"], "messages": 1,
-                                   "checks": 0})
+                                   "checks": 0, "checkers": 0})
         committed, = self.broker.ok("txn", "show", "b")
         self.assertEqual((committed["state"], committed["decided_by"], committed["reason"]),
                          ("committed", "operator", "paid"))
         self.assert_table(["transaction a", "state pending", "group shop",
                            "messages 1 in orders", f"prepared {TIME} by tally",
-                           f"next check {TIME}", f"expires {TIME}"], "txn", "show", "a")
+                           f"next check {TIME}",
+                           "checkers nobody is connected who could answer a check",
+                           f"expires {TIME}"], "txn", "show", "a")
         self.assert_table(["transaction b", "state committed", "group shop",
                            "messages 1 in orders", f"prepared {TIME} by tally", f"decided {TIME} committed by operator \\(tally\\): paid"],
                           "txn", "show", "b")
@@ -120,7 +122,8 @@ class Transactions(WithBroker):
             listed = self.broker.ok("txn", "list", *options)
             self.assertEqual("".join(shown["id"] for shown in listed), expected, state)
             for shown in listed:
-                self.assertEqual([shown], self.broker.ok("txn", "show", shown["id"]))
+                self.assertEqual([shown | {"checkers": 0}],
+                                 self.broker.ok("txn", "show", shown["id"]))
         self.assert_table(
             ["TRANSACTION STATE GROUP PREPARED CHECKS DECIDED BY",
              f"a pending shop {TIME} 0 - .*", f"b committed shop {TIME} 0 {TIME} operator",
