@@ -201,6 +201,7 @@ void Producer::Engine::pump_sends() {
         [this, sequence](Result<net::Answer>&& answer) {
           sends_.answered(now_ms(), sequence, unwrap<SendResponse>(std::move(answer)));
           pump_sends();
+          arm_timer();
         });
   }
 }

@@ -7,7 +7,7 @@
 // The broker remembers the newest kWindow sequences of a producer. So from the oldest one without an answer to the newest
 // one that was asked there are at most as many; later ones wait here.
 // An error is definite only if no earlier attempt may have stored the message. Another log than before does not know the
-// earlier attempts: what was cut off is not repeated there.
+// earlier attempts: what was cut off is not repeated there, unless its repeat was asked before and is not written yet.
 // Times are monotonic milliseconds. Concurrency: one thread; no I/O, no clock. Bounds are the owner's.
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 #include "producer-sdk/sends.h"
 
 #include <catch2/catch.hpp>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,11 @@ struct Desk {
     sends.answered(now, sequence, std::move(answer));
     tell();
   }
+  /// The connection breaks with these in flight.
+  void cut_off(std::initializer_list<std::uint64_t> flying) {
+    for (const std::uint64_t sequence : flying) answer(sequence, kCutOff);
+    sends.disconnected(kCutOff);
+  }
   void store(std::uint64_t sequence) { answer(sequence, SendResponse{.lsn = Lsn(sequence * 100)}); }
   void tick(std::int64_t later_ms) {
     now += later_ms;
@@ -81,9 +87,7 @@ TEST_CASE("what was cut off is asked again under its number, before what came la
   for (const char* body : {"a", "b", "c"}) desk.add(body);
   CHECK(desk.ask() == Sequences{1, 2, 3});
   desk.store(2);
-  desk.answer(1, kCutOff);
-  desk.answer(3, kCutOff);
-  desk.sends.disconnected(kCutOff);
+  desk.cut_off({1, 3});
   desk.add("d");
   CHECK(desk.ask().empty());
   desk.connect();
@@ -98,8 +102,7 @@ TEST_CASE("what the connection still holds is not asked twice") {
   desk.add("a");
   desk.add("b");
   CHECK(desk.ask() == Sequences{1, 2});
-  desk.answer(1, kCutOff);  // 2 was not written yet
-  desk.sends.disconnected(kCutOff);
+  desk.cut_off({1});  // 2 was not written yet
   desk.connect();
   CHECK(desk.ask() == Sequences{1});
 }
@@ -122,8 +125,7 @@ TEST_CASE("a refusal is definite only when no attempt was cut off before") {
   desk.add("b");
   CHECK(desk.ask() == Sequences{1, 2});
   desk.answer(1, Error(ErrorCode::kDiskFull, "full"));
-  desk.answer(2, kCutOff);
-  desk.sends.disconnected(kCutOff);
+  desk.cut_off({2});
   desk.connect();
   CHECK(desk.ask() == Sequences{2});
   desk.answer(2, Error(ErrorCode::kDiskFull, "full"));
@@ -135,8 +137,7 @@ TEST_CASE("without a connection a send ends at its deadline, definitely when it 
   desk.connect();
   desk.add("a");
   CHECK(desk.ask() == Sequences{1});
-  desk.answer(1, kCutOff);
-  desk.sends.disconnected(kCutOff);
+  desk.cut_off({1});
   desk.now += 1;
   desk.add("b");
   CHECK(desk.sends.next_tick_ms() == desk.now - 1 + kTimeoutMs);
@@ -156,8 +157,7 @@ TEST_CASE("a repeat has the time that is left") {
   desk.connect();
   desk.add("a");
   CHECK(desk.sends.next(desk.now)->timeout_ms == kTimeoutMs);
-  desk.answer(1, kCutOff);
-  desk.sends.disconnected(kCutOff);
+  desk.cut_off({1});
   desk.connect();
   CHECK(desk.sends.next(desk.now + 400)->timeout_ms == kTimeoutMs - 400);
 }
@@ -167,8 +167,7 @@ TEST_CASE("what was cut off is not repeated to another log") {
   desk.connect(1);
   desk.add("a");
   CHECK(desk.ask() == Sequences{1});
-  desk.answer(1, kCutOff);
-  desk.sends.disconnected(kCutOff);
+  desk.cut_off({1});
   desk.add("b");
   desk.connect(2);
   desk.tell();
@@ -182,8 +181,7 @@ TEST_CASE("at the end a send that may be stored does not end definitely") {
   desk.connect();
   desk.add("a");
   CHECK(desk.ask() == Sequences{1});
-  desk.answer(1, kCutOff);
-  desk.sends.disconnected(kCutOff);
+  desk.cut_off({1});
   desk.add("b");
   desk.sends.close();
   desk.tell();
